@@ -1,0 +1,186 @@
+//! The message envelope: a text form and a binary form that hold the same headers and never change a byte of the body.
+//!
+//! `conformance/SPEC.md`, chapters "Text envelope", "Binary envelope" and "Recognition", numbers the rules.
+
+use std::borrow::Cow;
+use std::num::NonZeroU32;
+use std::ops::Range;
+
+use crate::trace::TraceParent;
+
+/// Which kind of WebSocket message, and with it which form of the envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// A text message (UTF-8).
+    Text,
+    /// A binary message.
+    Binary,
+}
+
+/// What kind of stream a message opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// An invocation with an answer.
+    Call,
+    /// One-way data.
+    Transfer,
+}
+
+/// How a message ends its direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum End {
+    /// Nothing more follows.
+    Complete,
+    /// The stream is cancelled, both directions end.
+    Cancel,
+    /// The stream failed, both directions end.
+    Error,
+}
+
+/// What the body is when it is not JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Content {
+    /// The body is a JSON string that holds a text.
+    Text,
+    /// There is no body.
+    None,
+}
+
+/// The role of a side of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// The side that connected.
+    Client,
+    /// The side that accepted.
+    Server,
+}
+
+/// The headers of a received envelope after validation: what is here is valid, what was invalid is counted in `drops`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Head<'m> {
+    /// Ids and flags of the sender's span.
+    pub trace_parent: Option<TraceParent>,
+    /// Vendor data as sent, within its limit but not yet validated; only beside a valid `trace_parent`.
+    pub trace_state: Option<Cow<'m, str>>,
+    /// Baggage as sent, within its limit but not yet validated.
+    pub baggage: Option<Cow<'m, str>>,
+    /// Session id.
+    pub session: Option<Cow<'m, str>>,
+    /// What the message opens.
+    pub kind: Option<Kind>,
+    /// Method name.
+    pub method: Option<Cow<'m, str>>,
+    /// Stream id.
+    pub stream: Option<NonZeroU32>,
+    /// Number of the message in its stream and direction; absent means 0.
+    pub seq: Option<u32>,
+    /// How the direction ends.
+    pub end: Option<End>,
+    /// Error type.
+    pub error: Option<Cow<'m, str>>,
+    /// What the body is when it is not JSON.
+    pub content: Option<Content>,
+    /// When a carried item left, Unix nanoseconds.
+    pub sent: Option<u64>,
+    /// Versions that the sender of a hello speaks (text form only); valid by the grammar.
+    pub versions: Option<Cow<'m, str>>,
+    /// Role of the sender of a hello (text form only).
+    pub role: Option<Role>,
+    /// The application's own headers, in the order sent; a repeated one stands for each time.
+    pub own: Vec<(Cow<'m, str>, Cow<'m, str>)>,
+    /// What was invalid or repeated.
+    pub drops: Drops,
+}
+
+/// What a reader left out of a [`Head`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drops {
+    /// The `traceparent` is invalid.
+    pub context_invalid: bool,
+    /// Number of other reserved headers whose value is invalid, and of own headers with an invalid name or value.
+    pub header_invalid: u8,
+    /// A name stands twice.
+    pub header_repeated: bool,
+    /// The `tracestate` is over its limit or has no valid `traceparent`.
+    pub tracestate: bool,
+    /// The `baggage` is over its limit.
+    pub baggage: bool,
+    /// The `content` does not fit the body.
+    pub content_mismatch: bool,
+}
+
+/// What may be recognised as an envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recognition {
+    /// From a peer that announced itself: the canonical form only, at a cost that does not grow with the body.
+    Canonical,
+    /// From a peer that is configured as `always`: any JSON object with exactly the two members.
+    Any {
+        /// Deepest nesting of a body.
+        max_nesting: usize,
+    },
+}
+
+/// What a reader made of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Opened<'m> {
+    /// An envelope: its headers, and where its body stands in the message.
+    Envelope {
+        /// The headers.
+        head: Head<'m>,
+        /// The body's bytes within the message. For `content:text` these are the bytes of the JSON string, quotes included.
+        body: Range<usize>,
+    },
+    /// No envelope: deliver the message as it is.
+    Plain(Plain),
+}
+
+/// Why a message is no envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Plain {
+    /// Nothing suggests an envelope.
+    Ordinary,
+    /// Starts like one but does not follow the grammar.
+    Malformed(crate::error::Refusal),
+    /// The head is over its limit.
+    HeadTooLong,
+    /// The version, or a critical part, is unknown.
+    Version,
+}
+
+/// The headers to write, in canonical order.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HeadFields<'a> {
+    /// Versions and role, for a hello (text form only).
+    pub hello: Option<(&'a str, Role)>,
+    /// Ids and flags; flags are masked to bits 0 and 1.
+    pub trace_parent: Option<TraceParent>,
+    /// Vendor data; empty means absent. Written only beside `trace_parent`.
+    pub trace_state: &'a str,
+    /// Baggage header value; empty means absent.
+    pub baggage: &'a str,
+    /// Session id.
+    pub session: Option<&'a str>,
+    /// What the message opens.
+    pub kind: Option<Kind>,
+    /// Method name.
+    pub method: Option<&'a str>,
+    /// Stream id.
+    pub stream: Option<NonZeroU32>,
+    /// Number of the message; 0 is not written.
+    pub seq: u32,
+    /// How the direction ends.
+    pub end: Option<End>,
+    /// Error type.
+    pub error: Option<&'a str>,
+    /// What the body is when it is not JSON.
+    pub content: Option<Content>,
+    /// Unix nanoseconds.
+    pub sent: Option<u64>,
+    /// The application's own headers, already checked by [`check_own_headers`].
+    pub own: &'a [(&'a str, &'a str)],
+}

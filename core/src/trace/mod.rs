@@ -1,0 +1,44 @@
+//! W3C Trace Context level 2 and W3C Baggage: parsers and writers that follow the texts to the letter.
+//!
+//! Everything here runs in linear time and refuses on length before it splits. `conformance/SPEC.md`, chapter "Trace
+//! context", numbers the rules.
+
+mod baggage;
+mod traceparent;
+mod tracestate;
+
+pub use baggage::{Baggage, BaggageMember};
+pub use traceparent::{TRACEPARENT_LEN, TraceFlags, TraceParent};
+pub use tracestate::TraceState;
+
+/// A span's identity together with its vendor data: what travels in `traceparent` and `tracestate`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpanContext {
+    /// Ids and flags.
+    pub trace_parent: TraceParent,
+    /// Vendor data, possibly empty.
+    pub trace_state: TraceState,
+}
+
+impl From<TraceParent> for SpanContext {
+    fn from(trace_parent: TraceParent) -> Self {
+        Self { trace_parent, trace_state: TraceState::default() }
+    }
+}
+
+/// What a message or a handshake can carry: a span context, baggage, both or neither.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Context {
+    /// The span, absent where none was sent or what was sent is invalid.
+    pub span: Option<SpanContext>,
+    /// Baggage, possibly empty.
+    pub baggage: Baggage,
+}
+
+impl Context {
+    /// Tells whether there is nothing to carry.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.span.is_none() && self.baggage.is_empty()
+    }
+}
