@@ -64,6 +64,12 @@ pub mod attribute {
     pub const BATCH_MESSAGE_COUNT: &str = "messaging.batch.message_count";
     /// `complete`, `cancelled`, `error` or `abandoned`.
     pub const STREAM_OUTCOME: &str = "websocket.stream.outcome";
+    /// On a stall: `sent` or `received`.
+    pub const STALL_DIRECTION: &str = "websocket.stream.direction";
+    /// On a stall: the interval in seconds.
+    pub const STALL_INTERVAL: &str = "websocket.stream.interval";
+    /// On a stall: the chunk that ended it, counted from 0.
+    pub const STALL_CHUNK: &str = "websocket.stream.chunk";
 }
 
 /// Event that marks a stall of a stream.

@@ -1,0 +1,420 @@
+//! Sending: from a message of the application to the bytes for the transport.
+
+use std::num::NonZeroU32;
+
+use crate::counters::Counter;
+use crate::envelope::{
+    self, Body, Content, End, Form, Frame, FrameBody, HeadFields, Kind, Recognition, TextBody,
+    Written,
+};
+use crate::error::{Error, ErrorKind};
+use crate::limits;
+use crate::metrics::{Direction, Outcome};
+use crate::names::attribute;
+use crate::trace::{Baggage, TraceParent};
+
+use super::plan::{Attribute, Parent, Plan, SpanKind};
+use super::streams::{Stream, Wire};
+use super::{Connection, Peer, StreamKey};
+
+/// A message to send.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// What is sent.
+    pub body: Body<'a>,
+    /// This is the last message of its direction.
+    pub last: bool,
+    /// Headers of the application's own. A peer that does not know envelopes cannot get them.
+    pub headers: &'a [(&'a str, &'a str)],
+}
+
+impl<'a> Message<'a> {
+    /// Makes a message without headers that is not the last one.
+    #[must_use]
+    pub fn new(body: Body<'a>) -> Self {
+        Self { body, last: false, headers: &[] }
+    }
+
+    /// Makes the message the last one of its direction.
+    #[must_use]
+    pub fn last(mut self) -> Self {
+        self.last = true;
+        self
+    }
+}
+
+/// The context to send, borrowed from the host's own objects.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ContextRef<'a> {
+    /// Ids and flags of the span, if there is a valid one.
+    pub trace_parent: Option<TraceParent>,
+    /// Value of `tracestate`, possibly empty.
+    pub trace_state: &'a str,
+    /// Baggage, of which the allow-list [`super::Options::baggage_out`] lets names through.
+    pub baggage: Option<&'a Baggage>,
+}
+
+impl Connection {
+    /// Plans a call: the host starts the span, then sends the first message with that span's context. `current` is the
+    /// host's current span, if it is valid.
+    ///
+    /// # Errors
+    ///
+    /// `closed`, `role` (the peer turned out to be of the same role), `limit` (too many open streams), `busy` (one call at
+    /// a time toward a peer that does not know envelopes), `invalid_argument` (method).
+    pub fn plan_call(
+        &mut self,
+        method: Option<&str>,
+        current: Option<TraceParent>,
+        now_ns: u64,
+    ) -> Result<(StreamKey, Plan), Error> {
+        self.check_opening(method)?;
+        if self.peer == Peer::Unknown && self.bare_call.is_some() {
+            return Err(Error::new(
+                ErrorKind::Busy,
+                "the peer does not speak Wirespan, so it can serve one call at a time: leave the open call first",
+            ));
+        }
+        let (key, mut plan) = self.open_own(Kind::Call, method, current, now_ns);
+        if let Some(method) = method {
+            plan.attributes.push(Attribute::str(attribute::RPC_METHOD, method.to_owned()));
+        }
+        // A call links the span of the connection or handshake, unless that is its parent.
+        if plan.parent != Parent::Connection {
+            plan.links.extend(self.own_span().cloned());
+        }
+        plan.links.extend(self.spans.earlier.take());
+        if self.peer == Peer::Unknown {
+            self.bare_call = Some(key.0);
+        }
+        Ok((key, plan))
+    }
+
+    /// Plans a transfer: one-way data. As for [`Connection::plan_call`].
+    ///
+    /// # Errors
+    ///
+    /// `closed`, `role`, `limit`, `invalid_argument` (method).
+    pub fn plan_transfer(
+        &mut self,
+        method: Option<&str>,
+        current: Option<TraceParent>,
+        now_ns: u64,
+    ) -> Result<(StreamKey, Plan), Error> {
+        self.check_opening(method)?;
+        Ok(self.open_own(Kind::Transfer, method, current, now_ns))
+    }
+
+    fn check_opening(&self, method: Option<&str>) -> Result<(), Error> {
+        self.require_open()?;
+        if let Some(method) = method
+            && !envelope::is_method(method)
+        {
+            return Err(Error::invalid_argument("method", "must be 1 to 128 visible ASCII characters"));
+        }
+        if self.same_role {
+            return Err(Error::new(
+                ErrorKind::Role,
+                "the peer echoes or relays: it has the same role as this side",
+            ));
+        }
+        if self.streams.len() >= self.options.max_streams {
+            return Err(Error::new(
+                ErrorKind::Limit,
+                format!("{} streams are open (option max_streams): end some first", self.streams.len()),
+            )
+            .with_field("max_streams"));
+        }
+        Ok(())
+    }
+
+    fn open_own(
+        &mut self,
+        kind: Kind,
+        method: Option<&str>,
+        current: Option<TraceParent>,
+        now_ns: u64,
+    ) -> (StreamKey, Plan) {
+        let stream = Stream::new(false, kind, method.map(Into::into), self.options.metrics(), now_ns);
+        let key = self.insert(stream, now_ns);
+        let parent = if self.usable_current(current).is_some() {
+            Parent::Current
+        } else if self.spans.connection_open {
+            Parent::Connection
+        } else {
+            Parent::Root
+        };
+        let (name, span_kind) = match (kind, method) {
+            (Kind::Call, Some(method)) => (method.to_owned().into(), SpanKind::Client),
+            (Kind::Call, None) => ("websocket call".into(), SpanKind::Client),
+            (Kind::Transfer, Some(method)) => (format!("send {method}").into(), SpanKind::Producer),
+            (Kind::Transfer, None) => ("websocket send".into(), SpanKind::Producer),
+        };
+        let plan = self.plan(key.span(), name, span_kind, parent);
+        (key, plan)
+    }
+
+    pub(super) fn insert(&mut self, stream: Stream, now_ns: u64) -> StreamKey {
+        let key = self.next_key;
+        // Four billion streams on one connection: the keys 0 and 1 stay those of the connection's own spans.
+        self.next_key = self.next_key.checked_add(1).unwrap_or(2);
+        self.streams.insert(key, stream);
+        self.note_deadline(now_ns.saturating_add(self.options.idle_timeout_ns));
+        StreamKey(key)
+    }
+
+    /// Makes the bytes of a message for `to`, a stream or [`StreamKey::PLAIN`]. `context` is that of the stream's span, or
+    /// of the current span for a plain message; a stream sends it with its first message only.
+    ///
+    /// The frame borrows the connection and the body, so that a host allocates once and copies the body once.
+    ///
+    /// # Errors
+    ///
+    /// `closed`; the reason for which the stream ended (`cancelled`, `remote`, `timeout`, `overflow`, …);
+    /// `invalid_state` (the direction has ended, or a transfer was answered); `invalid_argument` (headers, or no body
+    /// outside a stream); `limit` (the headers do not fit). After an error nothing has changed.
+    pub fn send<'a>(
+        &'a mut self,
+        to: StreamKey,
+        message: Message<'a>,
+        context: &ContextRef<'_>,
+        now_ns: u64,
+    ) -> Result<Frame<'a>, Error> {
+        self.require_open()?;
+        envelope::check_own_headers(message.headers)?;
+        if to == StreamKey::PLAIN {
+            return self.send_plain(message, context);
+        }
+        let wire = self.wire_for(to)?;
+        let Wire::Enveloped(id) = wire else {
+            return self.send_bare(to, message, now_ns);
+        };
+        let baggage = self.outgoing_baggage(context);
+        let (content, body) = self.encode_body(message.body);
+        let Some(stream) = self.streams.get(&to.0) else { return Err(self.ended_error(to)) };
+        let first = stream.wire == Wire::Undecided;
+        let mut fields = HeadFields {
+            stream: Some(id),
+            seq: stream.sent.seq,
+            end: message.last.then_some(End::Complete),
+            content,
+            own: message.headers,
+            ..HeadFields::default()
+        };
+        if first {
+            fields.trace_parent = context.trace_parent;
+            fields.trace_state = context.trace_state;
+            fields.baggage = baggage.as_deref().unwrap_or("");
+            fields.kind = Some(stream.kind);
+            fields.method = stream.method.as_deref();
+        }
+        if stream.sent.seq == 0 && self.peer == Peer::Always {
+            fields.session = Some(&self.session);
+        }
+        let form = match message.body {
+            // A message without a body goes in the form that its direction used last.
+            Body::None(_) => stream.sent.form,
+            other => other.form(),
+        };
+        self.scratch.clear();
+        let written = envelope::write_head(&mut self.scratch, form, &fields, self.options.max_header_bytes)?;
+        self.count_written(written);
+        self.after_send(to, wire, form, message, now_ns);
+        Ok(Frame::new(form, &self.scratch, body))
+    }
+
+    /// How the next message of a stream travels, without deciding it yet.
+    fn wire_for(&self, key: StreamKey) -> Result<Wire, Error> {
+        let Some(stream) = self.streams.get(&key.0) else { return Err(self.ended_error(key)) };
+        if stream.incoming && stream.kind == Kind::Transfer {
+            return Err(Error::invalid_state("a transfer has no replies: the sender expects none"));
+        }
+        if stream.sent.closed {
+            return Err(Error::invalid_state("this direction of the call has ended: nothing can follow its end"));
+        }
+        match (stream.wire, self.peer) {
+            (Wire::Undecided, Peer::Unknown) => Ok(Wire::Bare),
+            (Wire::Undecided, _) => match NonZeroU32::new(self.next_wire) {
+                Some(id) => Ok(Wire::Enveloped(id)),
+                None => Err(Error::new(
+                    ErrorKind::Limit,
+                    "all stream ids of this connection are used: connect again",
+                )),
+            },
+            (decided, _) => Ok(decided),
+        }
+    }
+
+    fn send_bare<'a>(
+        &'a mut self,
+        to: StreamKey,
+        message: Message<'a>,
+        now_ns: u64,
+    ) -> Result<Frame<'a>, Error> {
+        if matches!(message.body, Body::None(_)) {
+            return Err(Error::invalid_argument(
+                "body",
+                "must be given: the peer does not speak Wirespan, so a message without a body cannot be told to it",
+            ));
+        }
+        self.count_lost_headers(message.headers.len());
+        self.after_send(to, Wire::Bare, message.body.form(), message, now_ns);
+        Ok(Frame::bare(message.body))
+    }
+
+    /// Notes that a message of a stream goes out.
+    fn after_send(&mut self, to: StreamKey, wire: Wire, form: Form, message: Message<'_>, now_ns: u64) {
+        let Some(stream) = self.streams.get_mut(&to.0) else { return };
+        if stream.wire == Wire::Undecided {
+            stream.wire = wire;
+            stream.start(now_ns);
+            if let Wire::Enveloped(id) = wire {
+                self.by_wire.insert(id, to.0);
+                self.next_wire = id.get().checked_add(2).unwrap_or(0);
+                // The peer may have become known since the call was planned.
+                if self.bare_call == Some(to.0) {
+                    self.bare_call = None;
+                }
+            }
+        }
+        stream.sent.seq = stream.sent.seq.saturating_add(1);
+        stream.sent.form = form;
+        stream.last_activity_ns = now_ns;
+        if !matches!(message.body, Body::None(_)) {
+            stream.record(Direction::Sent, message.body.len(), now_ns, &mut self.counters);
+        }
+        if message.last {
+            self.close_sending(to, now_ns);
+        }
+    }
+
+    /// Notes that this side's direction is complete; a call of ours is over when both are.
+    pub(super) fn close_sending(&mut self, key: StreamKey, now_ns: u64) {
+        let Some(stream) = self.streams.get_mut(&key.0) else { return };
+        stream.sent.closed = true;
+        stream.report.sent.finish(Outcome::Complete, now_ns);
+        if !stream.incoming && stream.received.closed {
+            self.complete(key, now_ns);
+        }
+    }
+
+    fn send_plain<'a>(
+        &'a mut self,
+        message: Message<'a>,
+        context: &ContextRef<'_>,
+    ) -> Result<Frame<'a>, Error> {
+        let form = message.body.form();
+        if matches!(message.body, Body::None(_)) {
+            return Err(Error::invalid_argument("body", "must be given for a message outside a call"));
+        }
+        let Some(recognition) = self.recognition() else {
+            self.count_lost_headers(message.headers.len());
+            return Ok(Frame::bare(message.body));
+        };
+        let baggage = self.outgoing_baggage(context);
+        let nothing_to_carry =
+            context.trace_parent.is_none() && baggage.is_none() && message.headers.is_empty();
+        if nothing_to_carry && !envelope::is_look_alike(message.body.bytes(), form, recognition) {
+            return Ok(Frame::bare(message.body));
+        }
+        let (content, body) = self.encode_body(message.body);
+        let fields = HeadFields {
+            trace_parent: context.trace_parent,
+            trace_state: context.trace_state,
+            baggage: baggage.as_deref().unwrap_or(""),
+            content,
+            own: message.headers,
+            ..HeadFields::default()
+        };
+        self.scratch.clear();
+        let written = envelope::write_head(&mut self.scratch, form, &fields, self.options.max_header_bytes)?;
+        self.count_written(written);
+        Ok(Frame::new(form, &self.scratch, body))
+    }
+
+    /// Decides how a body stands in an envelope.
+    fn encode_body<'b>(&self, body: Body<'b>) -> (Option<Content>, FrameBody<'b>) {
+        match body {
+            Body::Text(text) => match envelope::classify_text(text.as_bytes(), self.options.max_nesting) {
+                TextBody::Json => (None, FrameBody::Raw(text.as_bytes())),
+                TextBody::Text => (Some(Content::Text), FrameBody::JsonString(text)),
+            },
+            Body::Json(bytes) | Body::Binary(bytes) => (None, FrameBody::Raw(bytes)),
+            Body::None(_) => (Some(Content::None), FrameBody::Null),
+        }
+    }
+
+    /// The baggage that the allow-list lets out, as a header value; `None` if there is none.
+    fn outgoing_baggage(&self, context: &ContextRef<'_>) -> Option<String> {
+        let allowed = context.baggage?.filtered(&self.options.baggage_out);
+        (!allowed.is_empty()).then(|| allowed.to_header())
+    }
+
+    pub(super) fn recognition(&self) -> Option<Recognition> {
+        match self.peer {
+            Peer::Unknown => None,
+            Peer::Announced { .. } => Some(Recognition::Canonical),
+            Peer::Always => Some(Recognition::Any { max_nesting: self.options.max_nesting }),
+        }
+    }
+
+    fn count_written(&mut self, written: Written) {
+        if written.baggage_dropped {
+            self.counters.add(Counter::DroppedBaggage, 1);
+        }
+        if written.tracestate_cut {
+            self.counters.add(Counter::DroppedTracestate, 1);
+        }
+        self.count_lost_headers(written.own_dropped);
+    }
+
+    fn count_lost_headers(&mut self, n: usize) {
+        if n > 0 {
+            self.counters.add(Counter::DroppedHeader, u32::try_from(n).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// Makes a message without a body that ends a direction or the stream, as an event.
+    pub(super) fn push_control(&mut self, key: StreamKey, end: End, error: Option<&str>) {
+        let Some(stream) = self.streams.get_mut(&key.0) else { return };
+        let Some(id) = stream.wire_id() else { return };
+        let seq = stream.sent.seq;
+        stream.sent.seq = stream.sent.seq.saturating_add(1);
+        let form = stream.sent.form;
+        self.push_control_frame(id, seq, form, end, error);
+    }
+
+    pub(super) fn push_control_frame(
+        &mut self,
+        id: NonZeroU32,
+        seq: u32,
+        form: Form,
+        end: End,
+        error: Option<&str>,
+    ) {
+        let error = error.filter(|name| envelope::is_error_type(name));
+        let fields = HeadFields {
+            stream: Some(id),
+            seq,
+            end: Some(end),
+            error,
+            content: Some(Content::None),
+            ..HeadFields::default()
+        };
+        let mut head = Vec::new();
+        // Far below the smallest limit that can be configured (see limits::MIN_MAX_HEADER_BYTES).
+        if envelope::write_head(&mut head, form, &fields, limits::MIN_MAX_HEADER_BYTES).is_ok() {
+            let bytes = Frame::new(form, &head, FrameBody::Null).to_vec();
+            self.events.push_back(super::Event::Frame { form, bytes });
+        }
+    }
+
+    /// Why an operation on a stream that is not open fails.
+    pub(super) fn ended_error(&self, key: StreamKey) -> Error {
+        match self.ended.by_key(key.0).map(|ended| ended.error) {
+            Some(Some(kind)) => Error::new(kind, "the call has ended"),
+            Some(None) => Error::invalid_state("the call has ended"),
+            None => Error::invalid_state("there is no such call on this connection, or it ended long ago"),
+        }
+    }
+}
