@@ -50,6 +50,14 @@ pub struct RequestTarget<'a> {
     pub has_trace_context: bool,
 }
 
+impl<'a> RequestTarget<'a> {
+    /// Makes the target of a request without a subprotocol of the application and without an instrumentation.
+    #[must_use]
+    pub fn new(host: &'a str) -> Self {
+        Self { host, ..Self::default() }
+    }
+}
+
 impl Connection {
     /// Makes the connecting side. `entropy` is 128 random bits for the session id.
     ///
