@@ -1,5 +1,6 @@
 //! The handshake: who announces what, in headers, subprotocols and the query of the URL.
 
+use crate::counters::Counter;
 use crate::envelope::is_session_id;
 use crate::limits;
 use crate::names::header;
@@ -163,17 +164,17 @@ impl HandshakeRequest {
         offered.next().is_none().then_some(only)
     }
 
-    /// The trace context, and whether one was sent that is invalid, wholly or in its `tracestate`.
-    pub(crate) fn context(&self) -> (Option<SpanContext>, bool) {
+    /// The trace context, and what to count if one was sent that is invalid, wholly or in its `tracestate`.
+    pub(crate) fn context(&self) -> (Option<SpanContext>, Option<Counter>) {
         match TraceParent::from_values(self.traceparent.iter().map(String::as_bytes)) {
             Ok(Some(trace_parent)) => {
                 let parsed = TraceState::from_values(self.tracestate.iter().map(String::as_bytes));
-                let invalid = parsed.is_err();
+                let invalid = parsed.is_err().then_some(Counter::DroppedTracestate);
                 let trace_state = parsed.unwrap_or_default();
                 (Some(SpanContext { trace_parent, trace_state }), invalid)
             }
-            Ok(None) => (None, false),
-            Err(_) => (None, true),
+            Ok(None) => (None, None),
+            Err(_) => (None, Some(Counter::ContextInvalid)),
         }
     }
 

@@ -97,8 +97,8 @@ impl Connection {
         }
         let (context, invalid) = request.context();
         connection.spans.remote = context;
-        if invalid {
-            connection.counters.add(Counter::ContextInvalid, 1);
+        if let Some(counter) = invalid {
+            connection.counters.add(counter, 1);
         }
         let mut proposed = None;
         if let Some((announcement, by_header)) = request.announcement() {
@@ -386,7 +386,11 @@ impl Connection {
     /// Looks whether the first message is a hello that was asked for. Returns true if the message is used up.
     pub(super) fn take_hello(&mut self, message: &[u8], form: Form) -> bool {
         let asked_for = self.announced || self.options.hello == Hello::Expect;
-        if form != Form::Text || !asked_for || matches!(self.peer, Peer::Announced { .. }) {
+        if form != Form::Text
+            || !asked_for
+            || self.options.mode == Mode::Never
+            || matches!(self.peer, Peer::Announced { .. })
+        {
             return false;
         }
         let opened =

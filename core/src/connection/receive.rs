@@ -143,7 +143,11 @@ impl Connection {
         stream.start(now_ns);
         let key = self.insert(stream, now_ns);
         self.by_wire.insert(id, key.0);
-        let opened = self.plan_incoming(key, kind, method, &received);
+        let mut opened = self.plan_incoming(key, kind, method, &received);
+        if kind == Kind::Call {
+            // Still there only where no span of the connection's own could link it.
+            opened.plan.links.extend(self.spans.earlier.take());
+        }
         let mut received = self.receive_on_stream(key, received, head, now_ns);
         received.opened = Some(Box::new(opened));
         received
