@@ -1,0 +1,48 @@
+# Two commands: `make demo` runs the main job and shows its result, `make test` passes every test. Each brings what it needs.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+export CARGO_TERM_COLOR ?= auto
+
+LANGUAGES := core bindings-python bindings-node bindings-c
+# The parts in the order in which they build on each other.
+PARTS := $(LANGUAGES) conformance demo
+
+.PHONY: help demo test bench lint build tools clean $(PARTS:%=test-%) $(LANGUAGES:%=bench-%)
+
+help:
+	@echo "make demo [WAV=order.wav] [ARGS=--fast]   one spoken order, traced through C, Node, Python and Rust"
+	@echo "make test                                 every test and linter"
+	@echo "make bench                                speed against hand-written code; target/bench/report.json"
+	@echo "make test-PART                            one part of: $(PARTS)"
+	@echo "make build | lint | clean"
+
+tools:
+	@scripts/tools
+
+demo: tools
+	@$(MAKE) --no-print-directory -C demo run WAV="$(WAV)" ARGS="$(ARGS)"
+
+build: tools
+	@for part in $(PARTS); do echo "== build $$part"; $(MAKE) --no-print-directory -C $$part build; done
+
+lint: tools
+	@for part in $(PARTS); do echo "== lint $$part"; $(MAKE) --no-print-directory -C $$part lint; done
+
+test: tools lint $(PARTS:%=test-%)
+	@echo "== all tests passed"
+
+$(PARTS:%=test-%): test-%: tools
+	@echo "== test $*"
+	@$(MAKE) --no-print-directory -C $* test
+
+bench: tools $(LANGUAGES:%=bench-%)
+	@python3 scripts/bench-report target/bench
+
+$(LANGUAGES:%=bench-%): bench-%: tools
+	@echo "== bench $*"
+	@$(MAKE) --no-print-directory -C $* bench
+
+clean:
+	cargo clean
+	rm -rf target bindings-node/node_modules demo/gateway/node_modules
