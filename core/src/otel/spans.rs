@@ -4,13 +4,13 @@ use std::time::{Duration, SystemTime};
 
 use opentelemetry::global::{self, BoxedTracer};
 use opentelemetry::trace::{
-    Link, SpanBuilder, SpanContext as OtelSpanContext, SpanKind as OtelSpanKind, Status as OtelStatus,
-    TraceContextExt, Tracer, TracerProvider,
+    Link, SpanBuilder, SpanContext as OtelSpanContext, SpanKind as OtelSpanKind,
+    Status as OtelStatus, TraceContextExt, Tracer, TracerProvider,
 };
 use opentelemetry::{Context as OtelContext, InstrumentationScope, KeyValue};
 
 use crate::connection::{Attribute, Parent, Plan, SpanEnd, SpanKind, Status, Value};
-use crate::trace::{Baggage, SpanContext};
+use crate::trace::Baggage;
 
 /// Name of the instrumentation scope of every span that Wirespan starts.
 pub const SCOPE: &str = "wirespan";
@@ -32,11 +32,14 @@ impl ClockTie {
     /// The wall-clock time of a monotonic reading.
     #[must_use]
     pub fn wall_time(&self, monotonic_ns: u64) -> SystemTime {
-        if monotonic_ns >= self.monotonic_ns {
-            self.wall + Duration::from_nanos(monotonic_ns - self.monotonic_ns)
+        let apart = Duration::from_nanos(monotonic_ns.abs_diff(self.monotonic_ns));
+        let time = if monotonic_ns >= self.monotonic_ns {
+            self.wall.checked_add(apart)
         } else {
-            self.wall - Duration::from_nanos(self.monotonic_ns - monotonic_ns)
-        }
+            self.wall.checked_sub(apart)
+        };
+        // A time that the system cannot represent is no reason to fail.
+        time.unwrap_or(self.wall)
     }
 }
 
@@ -62,9 +65,12 @@ impl SpanMaker {
     /// contexts still flow.
     #[must_use]
     pub fn new() -> Self {
-        let scope =
-            InstrumentationScope::builder(SCOPE).with_version(env!("CARGO_PKG_VERSION")).build();
-        Self { tracer: global::tracer_provider().tracer_with_scope(scope) }
+        let scope = InstrumentationScope::builder(SCOPE)
+            .with_version(env!("CARGO_PKG_VERSION"))
+            .build();
+        Self {
+            tracer: global::tracer_provider().tracer_with_scope(scope),
+        }
     }
 
     /// Starts the span of a plan and gives the context that holds it. `current` is the host's current context,
@@ -83,10 +89,15 @@ impl SpanMaker {
             Parent::Remote(remote) => super::remote_context(&OtelContext::new(), remote),
             Parent::Root => OtelContext::new(),
         };
-        let parent = if baggage.is_empty() { parent } else { super::with_baggage(&parent, baggage) };
-        let links = plan.links.iter().map(|link| {
-            Link::new(OtelSpanContext::from(link), Vec::new(), 0)
-        });
+        let parent = if baggage.is_empty() {
+            parent
+        } else {
+            super::with_baggage(&parent, baggage)
+        };
+        let links = plan
+            .links
+            .iter()
+            .map(|link| Link::new(OtelSpanContext::from(link), Vec::new(), 0));
         let builder = SpanBuilder::from_name(plan.name)
             .with_kind(otel_kind(plan.kind))
             .with_links(links.collect())
@@ -113,15 +124,10 @@ impl SpanMaker {
 
     /// Sets attributes on an open span.
     pub fn update(&self, context: &OtelContext, attributes: Vec<Attribute>) {
-        context.span().set_attributes(attributes.into_iter().map(key_value));
+        context
+            .span()
+            .set_attributes(attributes.into_iter().map(key_value));
     }
-}
-
-/// The span of a context in the core's terms, if it is valid.
-#[must_use]
-pub fn span_context(context: &OtelContext) -> Option<SpanContext> {
-    let span = context.span();
-    SpanContext::try_from(span.span_context()).ok()
 }
 
 fn otel_kind(kind: SpanKind) -> OtelSpanKind {

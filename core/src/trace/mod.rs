@@ -3,26 +3,42 @@
 //! Everything here runs in linear time and refuses on length before it splits. `conformance/SPEC.md`, chapter "Trace
 //! context", numbers the rules.
 
+mod allow_list;
 mod baggage;
+mod data;
 mod traceparent;
 mod tracestate;
 
+use serde::{Deserialize, Serialize};
+
+pub use allow_list::AllowList;
 pub use baggage::{Baggage, BaggageMember};
 pub use traceparent::{TRACEPARENT_LEN, TraceFlags, TraceParent};
 pub use tracestate::TraceState;
+#[cfg(feature = "opentelemetry")]
+pub(crate) use tracestate::is_member;
 
 /// A span's identity together with its vendor data: what travels in `traceparent` and `tracestate`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpanContext {
     /// Ids and flags.
+    #[serde(rename = "traceparent")]
     pub trace_parent: TraceParent,
     /// Vendor data, possibly empty.
+    #[serde(
+        rename = "tracestate",
+        default,
+        skip_serializing_if = "TraceState::is_empty"
+    )]
     pub trace_state: TraceState,
 }
 
 impl From<TraceParent> for SpanContext {
     fn from(trace_parent: TraceParent) -> Self {
-        Self { trace_parent, trace_state: TraceState::default() }
+        Self {
+            trace_parent,
+            trace_state: TraceState::default(),
+        }
     }
 }
 

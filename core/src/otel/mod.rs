@@ -1,0 +1,232 @@
+//! The `opentelemetry` crate: contexts in its terms, spans from plans, and a propagator.
+//!
+//! The crate's `TraceState` knows the keys of level 1 only, and its `Baggage` keeps no order. What it cannot hold travels
+//! beside it, as a value of its `Context`, and comes back when the context is read here. Conversions of a bare
+//! [`opentelemetry::trace::SpanContext`] or [`opentelemetry::baggage::Baggage`], outside a context, lose it.
+
+mod propagator;
+mod spans;
+
+use opentelemetry::Context as OtelContext;
+use opentelemetry::baggage::{Baggage as OtelBaggage, BaggageExt, KeyValueMetadata};
+use opentelemetry::trace::{
+    SpanContext as OtelSpanContext, TraceContextExt, TraceFlags as OtelTraceFlags,
+    TraceState as OtelTraceState,
+};
+use opentelemetry::{SpanId, TraceId};
+
+use crate::trace::{
+    Baggage, BaggageMember, SpanContext, TraceFlags, TraceParent, TraceState, is_member,
+};
+use crate::{Error, Refusal};
+
+pub use propagator::Propagator;
+pub use spans::{ClockTie, SCOPE, SpanMaker};
+
+/// Vendor data of a remote span that the crate's own type cannot hold.
+#[derive(Debug)]
+struct Carried {
+    trace_id: TraceId,
+    /// All of it.
+    whole: TraceState,
+    /// What the crate's own type holds of it.
+    held: OtelTraceState,
+}
+
+/// The context with a peer's span as its current, remote span; everything else in it stays.
+#[must_use]
+pub fn remote_context(context: &OtelContext, remote: &SpanContext) -> OtelContext {
+    let span = OtelSpanContext::from(remote);
+    let carried = (!holds_all(span.trace_state(), &remote.trace_state)).then(|| Carried {
+        trace_id: span.trace_id(),
+        whole: remote.trace_state.clone(),
+        held: span.trace_state().clone(),
+    });
+    let context = context.with_remote_span_context(span);
+    // What an earlier span left behind must not be taken for this one's.
+    if carried.is_some() || context.get::<Option<Carried>>().is_some() {
+        context.with_value(carried)
+    } else {
+        context
+    }
+}
+
+/// The span of a context in the core's terms, if it is valid. Vendor data that came with [`remote_context`] is kept as long
+/// as the trace goes on, together with what a sampler has changed since.
+#[must_use]
+pub fn span_context(context: &OtelContext) -> Option<SpanContext> {
+    let span = context.span();
+    let span = span.span_context();
+    let trace_parent = trace_parent(span)?;
+    let trace_state = match context.get::<Option<Carried>>() {
+        Some(Some(carried)) if carried.trace_id == span.trace_id() => {
+            carried.with_changes(span.trace_state())
+        }
+        _ => trace_state(span.trace_state()),
+    };
+    Some(SpanContext {
+        trace_parent,
+        trace_state,
+    })
+}
+
+/// The context with baggage in the place of what it had.
+#[must_use]
+pub fn with_baggage(context: &OtelContext, baggage: &Baggage) -> OtelContext {
+    context
+        .with_baggage(OtelBaggage::from(baggage))
+        .with_value(baggage.clone())
+}
+
+/// The baggage of a context: first, in order, what came with [`with_baggage`] and is unchanged, then the rest by name.
+#[must_use]
+pub fn baggage(context: &OtelContext) -> Baggage {
+    let all = Baggage::from(context.baggage());
+    let Some(known) = context.get::<Baggage>() else {
+        return all;
+    };
+    let (kept, rest): (Vec<_>, Vec<_>) = all
+        .iter()
+        .cloned()
+        .partition(|member| known.get(&member.key) == Some(member));
+    let in_order = known.iter().filter(|member| kept.contains(member)).cloned();
+    collect(in_order.chain(rest))
+}
+
+impl Carried {
+    /// All vendor data, with the differences between what the crate's type held and what it holds now.
+    fn with_changes(&self, now: &OtelTraceState) -> TraceState {
+        if *now == self.held {
+            return self.whole.clone();
+        }
+        let mut all = self.whole.clone();
+        for (key, _) in &self.held {
+            if now.get(key).is_none() {
+                all = all.without(key);
+            }
+        }
+        let changed: Vec<_> = now
+            .into_iter()
+            .filter(|(key, value)| self.held.get(key) != Some(value) && is_member(key, value))
+            .collect();
+        // The one that was changed last stands first.
+        changed
+            .into_iter()
+            .rev()
+            .fold(all, |all, (key, value)| all.with_valid(key, value))
+    }
+}
+
+fn holds_all(held: &OtelTraceState, whole: &TraceState) -> bool {
+    whole.is_empty() || held.into_iter().eq(whole.members())
+}
+
+impl From<&SpanContext> for OtelSpanContext {
+    /// A remote span. Of its vendor data, keys that level 1 does not know are lost.
+    fn from(span: &SpanContext) -> Self {
+        let members = || span.trace_state.members();
+        let trace_state = if span.trace_state.is_empty() {
+            OtelTraceState::NONE
+        } else {
+            OtelTraceState::from_key_value(members()).unwrap_or_else(|_| {
+                let known =
+                    members().filter(|member| OtelTraceState::from_key_value([*member]).is_ok());
+                OtelTraceState::from_key_value(known).unwrap_or_default()
+            })
+        };
+        Self::new(
+            TraceId::from_bytes(span.trace_parent.trace_id),
+            SpanId::from_bytes(span.trace_parent.span_id),
+            OtelTraceFlags::new(span.trace_parent.flags.bits()),
+            true,
+            trace_state,
+        )
+    }
+}
+
+impl TryFrom<&OtelSpanContext> for SpanContext {
+    type Error = Error;
+
+    /// Vendor data outside the grammar, which the crate's own type does not refuse, is lost member by member.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::ErrorKind::Malformed`], reason [`Refusal::ZeroId`], for a span context that is not valid.
+    fn try_from(span: &OtelSpanContext) -> Result<Self, Error> {
+        let trace_parent = trace_parent(span).ok_or_else(|| {
+            Error::malformed(crate::names::header::TRACEPARENT, Refusal::ZeroId, 0)
+        })?;
+        Ok(Self {
+            trace_parent,
+            trace_state: trace_state(span.trace_state()),
+        })
+    }
+}
+
+fn trace_parent(span: &OtelSpanContext) -> Option<TraceParent> {
+    TraceParent::new(
+        span.trace_id().to_bytes(),
+        span.span_id().to_bytes(),
+        TraceFlags::from_bits(span.trace_flags().to_u8()),
+    )
+}
+
+fn trace_state(state: &OtelTraceState) -> TraceState {
+    if state.into_iter().len() == 0 {
+        return TraceState::default();
+    }
+    let members = state
+        .into_iter()
+        .filter(|(key, value)| is_member(key, value));
+    let list: Vec<String> = members
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    // Valid members make a valid list, unless it is longer than what is ever sent.
+    TraceState::parse(&list.join(",")).unwrap_or_default()
+}
+
+impl From<&Baggage> for OtelBaggage {
+    /// The order of the members is lost.
+    fn from(baggage: &Baggage) -> Self {
+        let members = baggage.iter().map(|member| {
+            KeyValueMetadata::new(
+                member.key.clone(),
+                member.value.clone(),
+                member.properties.as_str(),
+            )
+        });
+        members.collect()
+    }
+}
+
+impl From<&OtelBaggage> for Baggage {
+    /// Members in the order of their names, so that the same baggage is always sent the same way. Metadata that are no valid
+    /// properties are lost.
+    fn from(baggage: &OtelBaggage) -> Self {
+        let mut members: Vec<BaggageMember> = baggage
+            .iter()
+            .map(|(key, (value, metadata))| BaggageMember {
+                key: key.as_str().to_owned(),
+                value: value.as_str().to_owned(),
+                properties: metadata.as_str().to_owned(),
+            })
+            .collect();
+        members.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+        collect(members)
+    }
+}
+
+/// Baggage of members with different names; properties outside the grammar are left out.
+fn collect(members: impl IntoIterator<Item = BaggageMember>) -> Baggage {
+    let mut baggage = Baggage::default();
+    for member in members {
+        if baggage.insert(member.clone()).is_err() {
+            // The crate refuses keys outside the grammar itself, so that only properties can be wrong.
+            let _ = baggage.insert(BaggageMember {
+                properties: String::new(),
+                ..member
+            });
+        }
+    }
+    baggage
+}
