@@ -1,5 +1,6 @@
 //! Receiving: from a message of the transport to what the application gets.
 
+use std::borrow::Cow;
 use std::num::NonZeroU32;
 
 use crate::counters::Counter;
@@ -162,7 +163,7 @@ impl Connection {
     ) -> IncomingStream {
         let known = method.as_deref().filter(|name| self.methods.iter().any(|known| known == name));
         let registered = known.is_some();
-        let (name, span_kind) = match (kind, known) {
+        let (name, span_kind): (Cow<'static, str>, SpanKind) = match (kind, known) {
             (Kind::Call, Some(method)) => (method.to_owned().into(), SpanKind::Server),
             (Kind::Call, None) => ("websocket call".into(), SpanKind::Server),
             (Kind::Transfer, Some(method)) => (format!("process {method}").into(), SpanKind::Consumer),

@@ -1,5 +1,6 @@
 //! Sending: from a message of the application to the bytes for the transport.
 
+use std::borrow::Cow;
 use std::num::NonZeroU32;
 
 use crate::counters::Counter;
@@ -144,7 +145,7 @@ impl Connection {
         } else {
             Parent::Root
         };
-        let (name, span_kind) = match (kind, method) {
+        let (name, span_kind): (Cow<'static, str>, SpanKind) = match (kind, method) {
             (Kind::Call, Some(method)) => (method.to_owned().into(), SpanKind::Client),
             (Kind::Call, None) => ("websocket call".into(), SpanKind::Client),
             (Kind::Transfer, Some(method)) => (format!("send {method}").into(), SpanKind::Producer),
