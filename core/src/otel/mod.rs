@@ -15,6 +15,8 @@ use opentelemetry::trace::{
 };
 use opentelemetry::{SpanId, TraceId};
 
+use crate::limits::MAX_TRACESTATE_BYTES;
+use crate::names::header::TRACEPARENT;
 use crate::trace::{
     Baggage, BaggageMember, SpanContext, TraceFlags, TraceParent, TraceState, is_member,
 };
@@ -153,9 +155,8 @@ impl TryFrom<&OtelSpanContext> for SpanContext {
     ///
     /// [`crate::ErrorKind::Malformed`], reason [`Refusal::ZeroId`], for a span context that is not valid.
     fn try_from(span: &OtelSpanContext) -> Result<Self, Error> {
-        let trace_parent = trace_parent(span).ok_or_else(|| {
-            Error::malformed(crate::names::header::TRACEPARENT, Refusal::ZeroId, 0)
-        })?;
+        let trace_parent =
+            trace_parent(span).ok_or_else(|| Error::malformed(TRACEPARENT, Refusal::ZeroId, 0))?;
         Ok(Self {
             trace_parent,
             trace_state: trace_state(span.trace_state()),
@@ -175,14 +176,22 @@ fn trace_state(state: &OtelTraceState) -> TraceState {
     if state.into_iter().len() == 0 {
         return TraceState::default();
     }
-    let members = state
+    let mut list = String::new();
+    for (key, value) in state
         .into_iter()
-        .filter(|(key, value)| is_member(key, value));
-    let list: Vec<String> = members
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
-    // Valid members make a valid list, unless it is longer than what is ever sent.
-    TraceState::parse(&list.join(",")).unwrap_or_default()
+        .filter(|(key, value)| is_member(key, value))
+    {
+        // The crate's own type bounds the number of members, but not their size together.
+        if list.len() + key.len() + value.len() + 2 > MAX_TRACESTATE_BYTES {
+            break;
+        }
+        if !list.is_empty() {
+            list.push(',');
+        }
+        list.extend([key, "=", value]);
+    }
+    // Valid members within the bounds make a valid list.
+    TraceState::parse(&list).unwrap_or_default()
 }
 
 impl From<&Baggage> for OtelBaggage {
@@ -229,4 +238,44 @@ fn collect(members: impl IntoIterator<Item = BaggageMember>) -> Baggage {
         }
     }
     baggage
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_context_converts_both_ways() {
+        let header = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03";
+        let trace_parent = TraceParent::parse(header).unwrap();
+        let trace_state = TraceState::parse("a=1,t@s= 2").unwrap();
+        let span = SpanContext {
+            trace_parent,
+            trace_state,
+        };
+        let other = OtelSpanContext::from(&span);
+        assert!(other.is_remote() && other.is_sampled());
+        assert_eq!(SpanContext::try_from(&other), Ok(span));
+        let error = SpanContext::try_from(&OtelSpanContext::NONE).unwrap_err();
+        assert_eq!(error.reason(), Some(Refusal::ZeroId));
+    }
+
+    #[test]
+    fn vendor_data_too_long_to_be_sent_loses_members_from_the_right() {
+        let members = (0..32).map(|n| (format!("k{n}"), "v".repeat(256)));
+        let state = OtelTraceState::from_key_value(members).unwrap();
+        let converted = trace_state(&state);
+        assert_eq!(converted.members().count(), 31);
+        assert_eq!(
+            (converted.get("k0").is_some(), converted.get("k31")),
+            (true, None)
+        );
+    }
+
+    #[test]
+    fn baggage_converts_both_ways() {
+        let (all, _) = Baggage::parse("a=%22;p = 1;q,b=");
+        assert_eq!(Baggage::from(&OtelBaggage::from(&all)), all);
+        assert_eq!(baggage(&with_baggage(&OtelContext::new(), &all)), all);
+    }
 }

@@ -147,3 +147,126 @@ fn key_value(attribute: Attribute) -> KeyValue {
         Value::F64(number) => KeyValue::new(attribute.key, number),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::trace::SpanId;
+    use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
+
+    use super::*;
+    use crate::connection::SpanKey;
+    use crate::trace::{SpanContext, TraceFlags, TraceParent};
+
+    fn plan(parent: Parent, links: Vec<SpanContext>) -> Plan {
+        Plan {
+            span: SpanKey::DETACHED,
+            name: "order".into(),
+            kind: SpanKind::Server,
+            parent,
+            links,
+            attributes: vec![Attribute {
+                key: "server.port",
+                value: Value::I64(8765),
+            }],
+        }
+    }
+
+    /// The only test of this process that sets the global provider.
+    #[test]
+    fn plans_become_spans_of_the_global_provider() {
+        let remote = TraceParent::new([1; 16], [2; 8], TraceFlags::SAMPLED).unwrap();
+        let baggage = Baggage::parse("a=1").0;
+        let current = OtelContext::new();
+
+        // Without an SDK the remote context still flows.
+        let maker = SpanMaker::new();
+        let context = maker.start(
+            plan(Parent::Remote(remote.into()), Vec::new()),
+            &current,
+            None,
+            &baggage,
+        );
+        assert_eq!(super::super::span_context(&context), Some(remote.into()));
+
+        let exporter = InMemorySpanExporter::default();
+        let provider = SdkTracerProvider::builder()
+            .with_simple_exporter(exporter.clone())
+            .build();
+        global::set_tracer_provider(provider);
+        let maker = SpanMaker::default();
+        let context = maker.start(
+            plan(Parent::Remote(remote.into()), vec![remote.into()]),
+            &current,
+            None,
+            &baggage,
+        );
+        assert_eq!(super::super::baggage(&context), baggage);
+        let child = maker.start(
+            plan(Parent::Connection, Vec::new()),
+            &current,
+            Some(&context),
+            &Baggage::default(),
+        );
+        let root = maker.start(
+            plan(Parent::Root, Vec::new()),
+            &context,
+            None,
+            &Baggage::default(),
+        );
+        maker.update(
+            &context,
+            vec![Attribute {
+                key: "rpc.method",
+                value: Value::Str("m".into()),
+            }],
+        );
+        let clock = ClockTie::new(0, SystemTime::UNIX_EPOCH);
+        maker.end(&root, &SpanEnd::new(SpanKey::DETACHED, None), &clock);
+        maker.end(&child, &SpanEnd::new(SpanKey::DETACHED, None), &clock);
+        maker.end(
+            &context,
+            &SpanEnd::new(SpanKey::DETACHED, Some("closed".into())),
+            &clock,
+        );
+
+        let spans = exporter.get_finished_spans().unwrap();
+        let [root, child, call] = &spans[..] else {
+            panic!("{spans:?}")
+        };
+        assert_eq!(root.parent_span_id, SpanId::INVALID);
+        assert_eq!(child.parent_span_id, call.span_context.span_id());
+        assert_eq!(call.parent_span_id.to_bytes(), remote.span_id);
+        assert_eq!(call.span_context.trace_id().to_bytes(), remote.trace_id);
+        assert!(call.parent_span_is_remote && !child.parent_span_is_remote);
+        assert_eq!(
+            (call.name.as_ref(), &call.span_kind),
+            ("order", &OtelSpanKind::Server)
+        );
+        assert_eq!(
+            call.links[0].span_context.span_id().to_bytes(),
+            remote.span_id
+        );
+        let expected = [
+            KeyValue::new("server.port", 8765),
+            KeyValue::new("rpc.method", "m"),
+            KeyValue::new("error.type", "closed"),
+        ];
+        assert_eq!(call.attributes, expected);
+        assert_eq!(
+            (&call.status, &child.status),
+            (&OtelStatus::error(""), &OtelStatus::Unset)
+        );
+        assert_eq!(call.instrumentation_scope.name(), SCOPE);
+    }
+
+    #[test]
+    fn the_clocks_are_tied_in_both_directions() {
+        let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(10);
+        let tie = ClockTie::new(5_000, wall);
+        assert_eq!(tie.wall_time(6_000), wall + Duration::from_nanos(1_000));
+        assert_eq!(tie.wall_time(4_000), wall - Duration::from_nanos(1_000));
+        let tie = ClockTie::new(u64::MAX, wall);
+        // Centuries ago, which systems can or cannot represent; never a failure.
+        assert!(tie.wall_time(0) <= wall);
+    }
+}

@@ -366,3 +366,127 @@ fn hex(digit: u8) -> Option<u8> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    fn parse(value: &str) -> Baggage {
+        let (baggage, dropped) = Baggage::parse(value);
+        assert_eq!(dropped, 0, "{value}");
+        baggage
+    }
+
+    fn value<'a>(baggage: &'a Baggage, name: &str) -> Option<&'a str> {
+        baggage.get(name).map(|member| member.value.as_str())
+    }
+
+    #[test]
+    fn white_space_around_the_parts_is_not_theirs() {
+        let baggage = parse(" \ta \t=\t 1 \t; p = 1 ;q\t,, b=2 ");
+        assert_eq!(baggage.to_header(), "a=1;p = 1 ;q,b=2");
+        assert_eq!(baggage.get("a").unwrap().properties, "p = 1 ;q");
+    }
+
+    #[test]
+    fn a_member_outside_the_grammar_is_dropped_alone() {
+        let wrong = [
+            "a", "=1", "a b=1", "é=1", "a=1 2", "a=\"1\"", "a=\\", "a=é", "a=1;", "a=1;;p",
+            "a=1;=2", "a=1;p=\"", "a;p=1", "(=1", "a=\r\n", "a=\0",
+        ];
+        for member in wrong {
+            let (baggage, dropped) = Baggage::parse(&format!("x=1,{member},y=2"));
+            assert_eq!(
+                (baggage.to_header().as_str(), dropped),
+                ("x=1,y=2", 1),
+                "{member:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_percent_sign_without_digits_stands_for_itself() {
+        let baggage = parse("a=%,b=%4,c=%zz,d=%%41,e=%c3%BC");
+        let values = ["a", "b", "c", "d", "e"].map(|name| value(&baggage, name).unwrap());
+        assert_eq!(values, ["%", "%4", "%zz", "%A", "ü"]);
+        assert_eq!(baggage.to_header(), "a=%25,b=%254,c=%25zz,d=%25A,e=%C3%BC");
+        assert_eq!(parse(&baggage.to_header()), baggage);
+    }
+
+    #[test]
+    fn what_grows_when_written_is_still_bounded() {
+        let baggage = parse(&format!("a=1,b={}", "%FF".repeat(2700)));
+        assert_eq!(
+            value(&baggage, "b")
+                .unwrap()
+                .chars()
+                .filter(|&c| c == '\u{FFFD}')
+                .count(),
+            2700
+        );
+        assert_eq!(baggage.encode(), ("a=1".to_owned(), 1));
+    }
+
+    #[test]
+    fn members_are_set_and_removed_by_name() {
+        let mut baggage = parse("a=1,b=2");
+        baggage.insert(BaggageMember::new("a", "3")).unwrap();
+        baggage
+            .insert(BaggageMember::new("__proto__", "4"))
+            .unwrap();
+        assert_eq!(baggage.to_header(), "a=3,b=2,__proto__=4");
+        assert_eq!(baggage.remove("b"), Some(BaggageMember::new("b", "2")));
+        assert_eq!(baggage.remove("b"), None);
+        assert_eq!(
+            baggage
+                .iter()
+                .map(|member| member.key.as_str())
+                .collect::<Vec<_>>(),
+            ["a", "__proto__"]
+        );
+    }
+
+    #[test]
+    fn only_what_can_be_written_is_set() {
+        let mut baggage = Baggage::default();
+        for key in ["", "a b", "a=b", "a\r\n", "ü"] {
+            let error = baggage.insert(BaggageMember::new(key, "1")).unwrap_err();
+            assert_eq!(
+                (error.kind(), error.field()),
+                (ErrorKind::InvalidArgument, Some("key"))
+            );
+        }
+        for properties in ["p,q", "p;", "p=\r\n", ";p"] {
+            let member = BaggageMember {
+                properties: properties.into(),
+                ..BaggageMember::new("a", "1")
+            };
+            let error = baggage.insert(member).unwrap_err();
+            assert_eq!(
+                (error.kind(), error.field()),
+                (ErrorKind::InvalidArgument, Some("properties"))
+            );
+        }
+        assert!(baggage.is_empty());
+    }
+
+    #[test]
+    fn the_bounds_hold_for_all_values_together() {
+        let half = format!("a={}", "x".repeat(4093));
+        let other = format!("b={}", "x".repeat(4094));
+        // 4095 + 1 + 4096 is exactly the bound.
+        let values = [half.as_bytes(), other.as_bytes(), b"c=1"];
+        let (baggage, dropped) = Baggage::from_values(values[..2].iter().copied());
+        assert_eq!(
+            (baggage.len(), dropped, baggage.to_header().len()),
+            (2, 0, MAX_BAGGAGE_BYTES)
+        );
+        let (baggage, dropped) = Baggage::from_values(values.into_iter());
+        assert_eq!((baggage.len(), dropped), (2, 1));
+        let whole = [half.as_str(), &other, "c=1"].join(",");
+        assert_eq!(Baggage::parse(&whole), (baggage, 1));
+        let longer = format!("{half},{other}x");
+        assert_eq!(Baggage::parse(&longer), (parse(&half), 1));
+    }
+}

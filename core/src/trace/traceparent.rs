@@ -340,3 +340,77 @@ fn hex_digits(bytes: [u8; 4]) -> [u8; 8] {
     let letter = ((nibbles + each_byte(6)) >> 4) & each_byte(1);
     (nibbles + each_byte(b'0') + letter * u64::from(b'a' - b'9' - 1)).to_le_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VALID: &[u8; TRACEPARENT_LEN] =
+        b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    #[test]
+    fn eight_digits_are_read_like_one_by_one() {
+        for position in 0..8 {
+            for byte in 0..=u8::MAX {
+                let mut digits = *b"0f9a5c1e";
+                digits[position] = byte;
+                let (value, bad) = hex_value(digits);
+                let expected: Option<Vec<u8>> = digits
+                    .chunks(2)
+                    .map(|pair| Some(nibble(pair[0])? << 4 | nibble(pair[1])?))
+                    .collect();
+                assert_eq!(bad == 0, expected.is_some(), "byte {byte:#x} at {position}");
+                if let Some(expected) = expected {
+                    assert_eq!(value.to_le_bytes().to_vec(), expected);
+                    assert_eq!(hex_digits(value.to_le_bytes()), digits);
+                }
+            }
+        }
+    }
+
+    /// Both readers agree on every value that differs from a valid one in one byte.
+    #[test]
+    fn the_fast_reader_accepts_what_the_general_one_does() {
+        for position in 0..TRACEPARENT_LEN {
+            for byte in 0..=u8::MAX {
+                let mut value = *VALID;
+                value[position] = byte;
+                let general = parse_general(&value);
+                let fast = read_canonical(&value);
+                let version_00 = value[..3] == VALID[..3];
+                assert_eq!(
+                    fast,
+                    general.clone().ok().filter(|_| version_00),
+                    "{byte:#x} at {position}"
+                );
+                assert_eq!(TraceParent::parse(&value), general);
+            }
+        }
+    }
+
+    #[test]
+    fn only_known_flags_are_kept() {
+        for bits in 0..=u8::MAX {
+            let flags = TraceFlags::from_bits(bits);
+            assert_eq!(flags.bits(), bits & 3);
+            assert_eq!(
+                (flags.is_sampled(), flags.is_random()),
+                (bits & 1 != 0, bits & 2 != 0)
+            );
+            let parsed = TraceParent::new([1; 16], [1; 8], flags).unwrap();
+            assert_eq!(parsed.to_header()[FLAGS..], format!("{:02x}", bits & 3));
+        }
+    }
+
+    #[test]
+    fn ids_of_zeros_make_nothing() {
+        assert_eq!(TraceParent::new([0; 16], [1; 8], TraceFlags::NONE), None);
+        assert_eq!(TraceParent::new([1; 16], [0; 8], TraceFlags::NONE), None);
+    }
+
+    #[test]
+    fn it_prints_as_the_header() {
+        let parsed: TraceParent = std::str::from_utf8(VALID).unwrap().parse().unwrap();
+        assert_eq!(parsed.to_string().as_bytes(), VALID);
+    }
+}

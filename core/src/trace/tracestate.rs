@@ -190,7 +190,8 @@ impl FromStr for TraceState {
     }
 }
 
-/// Tells whether a member is in the grammar of level 2.
+/// Tells whether a member of a foreign list is in the grammar of level 2.
+#[cfg(feature = "opentelemetry")]
 pub(crate) fn is_member(key: &str, value: &str) -> bool {
     check_key(key.as_bytes()).is_ok() && check_value(value.as_bytes()).is_ok()
 }
@@ -321,4 +322,142 @@ fn join<'a>(members: impl Iterator<Item = &'a str>) -> String {
 
 fn refused(reason: Refusal, offset: usize) -> Error {
     Error::malformed(TRACESTATE, reason, offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    fn state(value: &str) -> TraceState {
+        TraceState::parse(value).unwrap()
+    }
+
+    #[test]
+    fn members_are_found_by_key() {
+        let state = state("a=1,b@c= 2,1x=3");
+        assert_eq!(
+            state.members().collect::<Vec<_>>(),
+            [("a", "1"), ("b@c", " 2"), ("1x", "3")]
+        );
+        assert_eq!((state.get("b@c"), state.get("b")), (Some(" 2"), None));
+        assert_eq!(state.without("b@c").as_str(), "a=1,1x=3");
+        assert_eq!(state.without("b"), state);
+        assert!(!state.is_empty() && state.without("a").without("b@c").without("1x").is_empty());
+    }
+
+    #[test]
+    fn a_changed_key_moves_to_the_left() {
+        assert_eq!(
+            state("a=1,b=2,c=3").with("b", "4").unwrap().as_str(),
+            "b=4,a=1,c=3"
+        );
+        assert_eq!(
+            TraceState::default().with("a", "1").unwrap().as_str(),
+            "a=1"
+        );
+    }
+
+    #[test]
+    fn what_is_written_is_valid_in_level_1() {
+        let long = "x".repeat(257);
+        let tenant = format!("{}@s", "t".repeat(242));
+        let keys = [
+            "",
+            "A",
+            "1a",
+            "_a",
+            "a@b@c",
+            "a@",
+            "@a",
+            "a@1",
+            "a@ssssssssssssssx",
+            &long,
+            &tenant,
+        ];
+        for key in keys {
+            let error = state("a=1").with(key, "1").unwrap_err();
+            assert_eq!(
+                (error.kind(), error.field()),
+                (ErrorKind::InvalidArgument, Some("key")),
+                "{key}"
+            );
+        }
+        for key in [
+            "a",
+            "a_-*/9",
+            "1t@s",
+            &long[..256],
+            "a@ssssssssssssss",
+            &tenant[1..],
+        ] {
+            assert!(state("b=1").with(key, "1").is_ok(), "{key}");
+        }
+        for value in ["", "a,b", "a=b", "a ", "\n", "é", &long] {
+            let error = state("a=1").with("a", value).unwrap_err();
+            assert_eq!(
+                (error.kind(), error.field()),
+                (ErrorKind::InvalidArgument, Some("value")),
+                "{value}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_full_list_loses_members_from_the_right() {
+        let full: Vec<String> = (0..32).map(|n| format!("k{n}=v")).collect();
+        let state = state(&full.join(",")).with("new", "v").unwrap();
+        assert_eq!(state.members().count(), 32);
+        assert_eq!(
+            (state.get("new"), state.get("k30"), state.get("k31")),
+            (Some("v"), Some("v"), None)
+        );
+        let mut long = TraceState::default();
+        for n in 0..32 {
+            long = long.with(&format!("k{n}"), &"v".repeat(256)).unwrap();
+        }
+        assert!(long.as_str().len() <= MAX_TRACESTATE_BYTES);
+        assert_eq!(TraceState::parse(long.as_str()).unwrap(), long);
+        assert!(long.as_str().starts_with("k31="));
+    }
+
+    #[test]
+    fn long_members_are_cut_first_and_512_characters_stay() {
+        let member = |key: &str, len: usize| format!("{key}={}", "v".repeat(len - key.len() - 1));
+        let (a, b, c, d) = (
+            member("a", 100),
+            member("b", 129),
+            member("c", 128),
+            member("d", 200),
+        );
+        let rest: Vec<String> = (0..6).map(|n| member(&format!("r{n}"), 99)).collect();
+        let all = [a.as_str(), &b, &c, &d, &rest.join(",")].join(",");
+        let state = state(&all);
+        assert_eq!(state.truncated(all.len()), all);
+        // The right-most long one, then the other long one, then from the right.
+        let without_d = [a.as_str(), &b, &c, &rest.join(",")].join(",");
+        assert_eq!(state.truncated(all.len() - 1), without_d);
+        assert_eq!(state.truncated(without_d.len()), without_d);
+        let without_b = [a.as_str(), &c, &rest.join(",")].join(",");
+        assert_eq!(state.truncated(without_d.len() - 1), without_b);
+        let without_last = [a.as_str(), &c, &rest[..5].join(",")].join(",");
+        assert_eq!(state.truncated(without_b.len() - 1), without_last);
+        // No cut leaves less than 512 characters.
+        let least = state.truncated(0);
+        assert_eq!(
+            least,
+            [a.as_str(), &c, &rest[..3].join(",")].join(",").as_str()
+        );
+        assert!(
+            least.len() >= MIN_TRACESTATE_KEPT_BYTES
+                && least.len() - 100 < MIN_TRACESTATE_KEPT_BYTES
+        );
+    }
+
+    #[test]
+    fn a_short_list_is_never_cut() {
+        let list = state("a=1,b=2");
+        assert_eq!(list.truncated(0), "a=1,b=2");
+        assert_eq!(TraceState::default().truncated(0), "");
+    }
 }

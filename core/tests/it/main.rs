@@ -8,4 +8,5 @@ mod harness;
 mod negotiation;
 mod sessions;
 mod spans;
+mod trace;
 mod unknown_peer;
