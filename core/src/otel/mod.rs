@@ -4,6 +4,7 @@
 //! beside it, as a value of its `Context`, and comes back when the context is read here. Conversions of a bare
 //! [`opentelemetry::trace::SpanContext`] or [`opentelemetry::baggage::Baggage`], outside a context, lose it.
 
+mod carry;
 mod propagator;
 mod spans;
 
@@ -22,6 +23,7 @@ use crate::trace::{
 };
 use crate::{Error, Refusal};
 
+pub use carry::Carry;
 pub use propagator::Propagator;
 pub use spans::{ClockTie, SCOPE, SpanMaker};
 

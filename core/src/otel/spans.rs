@@ -73,8 +73,9 @@ impl SpanMaker {
         }
     }
 
-    /// Starts the span of a plan and gives the context that holds it. `current` is the host's current context,
-    /// `connection` that of the connection span where there is one, `baggage` what came with the message.
+    /// Starts the span of a plan and gives the context that holds it. `current` is the host's current context, or an empty
+    /// one for what a peer opens; what it holds beside its span stays. `connection` is the context of the connection span
+    /// where there is one, `baggage` what came with the message.
     #[must_use]
     pub fn start(
         &self,
@@ -83,11 +84,17 @@ impl SpanMaker {
         connection: Option<&OtelContext>,
         baggage: &Baggage,
     ) -> OtelContext {
+        let without_span = || current.with_remote_span_context(OtelSpanContext::NONE);
         let parent = match &plan.parent {
             Parent::Current => current.clone(),
-            Parent::Connection => connection.cloned().unwrap_or_default(),
-            Parent::Remote(remote) => super::remote_context(&OtelContext::new(), remote),
-            Parent::Root => OtelContext::new(),
+            Parent::Connection => match connection {
+                Some(connection) => {
+                    current.with_remote_span_context(connection.span().span_context().clone())
+                }
+                None => without_span(),
+            },
+            Parent::Remote(remote) => super::remote_context(current, remote),
+            Parent::Root => without_span(),
         };
         let parent = if baggage.is_empty() {
             parent
