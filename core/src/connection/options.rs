@@ -221,8 +221,16 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// [`crate::ErrorKind::InvalidArgument`] names the option and what it can be.
+    /// [`crate::ErrorKind::InvalidArgument`] names the option and what it can be. The options are then as they were.
     pub fn set(&mut self, name: &str, value: OptionValue) -> Result<(), Error> {
+        let mut changed = self.clone();
+        changed.apply(name, value)?;
+        changed.check()?;
+        *self = changed;
+        Ok(())
+    }
+
+    fn apply(&mut self, name: &str, value: OptionValue) -> Result<(), Error> {
         match name {
             "mode" => {
                 self.mode = word(
@@ -297,7 +305,7 @@ impl Options {
             "max_nesting" => self.max_nesting = count(name, &value)?,
             _ => return Err(wrong(name, "is no option of a connection")),
         }
-        self.check()
+        Ok(())
     }
 
     /// Checks that every option is within its bounds.

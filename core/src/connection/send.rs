@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 use crate::counters::Counter;
 use crate::envelope::{
-    self, Body, Content, End, Form, Frame, FrameBody, HeadFields, Kind, Recognition, TextBody,
+    self, Body, Content, End, Form, Frame, FrameBody, HeadFields, Kind, Recognition,
     Written,
 };
 use crate::error::{Error, ErrorKind};
@@ -191,7 +191,7 @@ impl Connection {
             return self.send_bare(to, message, now_ns);
         };
         let baggage = self.outgoing_baggage(context);
-        let (content, body) = self.encode_body(message.body);
+        let (content, body) = envelope::frame_body(message.body, self.options.max_nesting);
         let Some(stream) = self.streams.get(&to.0) else { return Err(self.ended_error(to)) };
         let first = stream.wire == Wire::Undecided;
         let mut fields = HeadFields {
@@ -318,7 +318,7 @@ impl Connection {
         if nothing_to_carry && !envelope::is_look_alike(message.body.bytes(), form, recognition) {
             return Ok(Frame::bare(message.body));
         }
-        let (content, body) = self.encode_body(message.body);
+        let (content, body) = envelope::frame_body(message.body, self.options.max_nesting);
         let fields = HeadFields {
             trace_parent: context.trace_parent,
             trace_state: context.trace_state,
@@ -331,18 +331,6 @@ impl Connection {
         let written = envelope::write_head(&mut self.scratch, form, &fields, self.options.max_header_bytes)?;
         self.count_written(written);
         Ok(Frame::new(form, &self.scratch, body))
-    }
-
-    /// Decides how a body stands in an envelope.
-    fn encode_body<'b>(&self, body: Body<'b>) -> (Option<Content>, FrameBody<'b>) {
-        match body {
-            Body::Text(text) => match envelope::classify_text(text.as_bytes(), self.options.max_nesting) {
-                TextBody::Json => (None, FrameBody::Raw(text.as_bytes())),
-                TextBody::Text => (Some(Content::Text), FrameBody::JsonString(text)),
-            },
-            Body::Json(bytes) | Body::Binary(bytes) => (None, FrameBody::Raw(bytes)),
-            Body::None(_) => (Some(Content::None), FrameBody::Null),
-        }
     }
 
     /// The baggage that the allow-list lets out, as a header value; `None` if there is none.

@@ -2,9 +2,29 @@
 //!
 //! `conformance/SPEC.md`, chapters "Text envelope", "Binary envelope" and "Recognition", numbers the rules.
 
+mod binary;
+mod body;
+mod collect;
+mod convert;
+mod grammar;
+mod headers;
+mod json;
+mod text;
+mod write;
+
 use std::borrow::Cow;
 use std::num::NonZeroU32;
 use std::ops::Range;
+
+pub use body::{Body, Frame, FrameBody, TextBody, classify_text, is_look_alike};
+pub use convert::convert_head;
+pub use grammar::{check_own_headers, is_error_type, is_method, is_session_id, parse_u64};
+pub use headers::{Headers, MessageWithHeaders};
+pub use text::text_body;
+pub use write::{Written, write_head};
+
+use crate::error::Error;
+use crate::limits;
 
 use crate::trace::TraceParent;
 
@@ -126,6 +146,7 @@ pub enum Recognition {
 
 /// What a reader made of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "it lives on the stack for one call, and the envelope is the common case")]
 pub enum Opened<'m> {
     /// An envelope: its headers, and where its body stands in the message.
     Envelope {
@@ -183,4 +204,64 @@ pub struct HeadFields<'a> {
     pub sent: Option<u64>,
     /// The application's own headers, already checked by [`check_own_headers`].
     pub own: &'a [(&'a str, &'a str)],
+}
+
+/// Reads a message. Whether the peer may be believed to send envelopes at all is the caller's to know; nothing that it sends is
+/// an error.
+///
+/// For a canonical text envelope and a binary one the cost does not grow with the body, unless `content:text` says that the
+/// body is a JSON string.
+#[must_use]
+pub fn open(message: &[u8], form: Form, recognition: Recognition, max_header_bytes: usize) -> Opened<'_> {
+    match (form, recognition) {
+        (Form::Text, Recognition::Canonical) => text::open(message, true, 0, max_header_bytes),
+        (Form::Text, Recognition::Any { max_nesting }) => {
+            text::open(message, false, max_nesting, max_header_bytes)
+        }
+        (Form::Binary, _) => binary::open(message, max_header_bytes),
+    }
+}
+
+/// Makes an envelope by itself, for programs with a connection of their own. `content` is set by the body.
+///
+/// # Errors
+///
+/// `invalid_argument` for own headers that cannot be sent; `limit` if the reserved headers do not fit.
+///
+/// # Example
+///
+/// ```
+/// use wirespan::envelope::{Body, Form, HeadFields, Opened, Recognition, open, wrap};
+/// use wirespan::limits::MAX_HEADER_BYTES;
+///
+/// let fields = HeadFields { session: Some("s-1"), ..HeadFields::default() };
+/// let message = wrap(&fields, Body::Text("not JSON"))?;
+/// assert_eq!(message, br#"{"headers":{"session":"s-1","content":"text"},"body":"not JSON"}"#);
+///
+/// let opened = open(&message, Form::Text, Recognition::Canonical, MAX_HEADER_BYTES);
+/// let Opened::Envelope { head, body } = opened else { unreachable!() };
+/// assert_eq!(head.session.as_deref(), Some("s-1"));
+/// assert_eq!(&message[body], br#""not JSON""#);
+/// # Ok::<(), wirespan::Error>(())
+/// ```
+pub fn wrap(fields: &HeadFields<'_>, body: Body<'_>) -> Result<Vec<u8>, Error> {
+    check_own_headers(fields.own)?;
+    let (content, framed) = frame_body(body, limits::MAX_NESTING);
+    let fields = HeadFields { content, ..*fields };
+    let mut head = Vec::new();
+    write_head(&mut head, body.form(), &fields, limits::MAX_HEADER_BYTES)?;
+    Ok(Frame::new(body.form(), &head, framed).to_vec())
+}
+
+/// Decides how a body stands in an envelope, and what `content` says of it.
+#[must_use]
+pub fn frame_body(body: Body<'_>, max_nesting: usize) -> (Option<Content>, FrameBody<'_>) {
+    match body {
+        Body::Text(text) => match classify_text(text.as_bytes(), max_nesting) {
+            TextBody::Json => (None, FrameBody::Raw(text.as_bytes())),
+            TextBody::Text => (Some(Content::Text), FrameBody::JsonString(text)),
+        },
+        Body::Json(bytes) | Body::Binary(bytes) => (None, FrameBody::Raw(bytes)),
+        Body::None(_) => (Some(Content::None), FrameBody::Null),
+    }
 }
