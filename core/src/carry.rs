@@ -30,7 +30,12 @@ impl Carried {
     /// Makes what an item takes along.
     #[must_use]
     pub fn new(context: Context, session_id: Option<String>, sent_unix_ns: Option<u64>) -> Self {
-        Self { context, session_id, sent_unix_ns, context_invalid: false }
+        Self {
+            context,
+            session_id,
+            sent_unix_ns,
+            context_invalid: false,
+        }
     }
 
     /// Writes the headers to put beside the payload. Baggage passes an allow-list, as on a connection.
@@ -40,7 +45,9 @@ impl Carried {
         if let Some(span) = &self.context.span {
             headers.push((header::TRACEPARENT, span.trace_parent.to_header()));
             if !span.trace_state.is_empty() {
-                let value = span.trace_state.truncated(crate::limits::MAX_TRACESTATE_BYTES);
+                let value = span
+                    .trace_state
+                    .truncated(crate::limits::MAX_TRACESTATE_BYTES);
                 headers.push((header::TRACESTATE, value.into_owned()));
             }
         }
@@ -88,14 +95,23 @@ impl Carried {
             Ok(Some(trace_parent)) => {
                 let trace_state = TraceState::from_values(tracestate.into_iter());
                 let invalid = trace_state.is_err();
-                (Some(SpanContext { trace_parent, trace_state: trace_state.unwrap_or_default() }), invalid)
+                (
+                    Some(SpanContext {
+                        trace_parent,
+                        trace_state: trace_state.unwrap_or_default(),
+                    }),
+                    invalid,
+                )
             }
             Ok(None) => (None, false),
             Err(_) => (None, true),
         };
         let (all, _) = Baggage::from_values(baggage.into_iter());
         Self {
-            context: Context { span, baggage: all.filtered(baggage_in) },
+            context: Context {
+                span,
+                baggage: all.filtered(baggage_in),
+            },
             session_id: single(&session)
                 .and_then(|value| std::str::from_utf8(value).ok())
                 .filter(|id| is_session_id(id))
@@ -108,7 +124,8 @@ impl Carried {
     /// How long the item waited, in nanoseconds; never below 0, absent where it does not say when it was sent.
     #[must_use]
     pub fn wait_ns(&self, now_unix_ns: u64) -> Option<u64> {
-        self.sent_unix_ns.map(|sent| now_unix_ns.saturating_sub(sent))
+        self.sent_unix_ns
+            .map(|sent| now_unix_ns.saturating_sub(sent))
     }
 }
 
@@ -128,7 +145,13 @@ pub fn wait_attribute(wait_ns: u64) -> Attribute {
 /// Plans the span of sending an item to a broker: `send DESTINATION`, PRODUCER, child of the current span.
 #[must_use]
 pub fn plan_send(destination: Option<&str>, session_id: Option<&str>) -> Plan {
-    plan("send", destination, SpanKind::Producer, Parent::Current, session_id)
+    plan(
+        "send",
+        destination,
+        SpanKind::Producer,
+        Parent::Current,
+        session_id,
+    )
 }
 
 /// Plans the span of processing what came out of a broker: `process DESTINATION`, CONSUMER. One item is linked and, where
@@ -149,10 +172,19 @@ pub fn plan_process(
         _ => Parent::Root,
     };
     let session_id = single.and_then(|item| item.session_id.as_deref());
-    let mut plan = plan("process", destination, SpanKind::Consumer, parent, session_id);
-    plan.links.extend(items.iter().filter_map(|item| item.context.span.clone()));
+    let mut plan = plan(
+        "process",
+        destination,
+        SpanKind::Consumer,
+        parent,
+        session_id,
+    );
+    plan.links
+        .extend(items.iter().filter_map(|item| item.context.span.clone()));
     match single {
-        Some(item) => plan.attributes.extend(item.wait_ns(now_unix_ns).map(wait_attribute)),
+        Some(item) => plan
+            .attributes
+            .extend(item.wait_ns(now_unix_ns).map(wait_attribute)),
         None => plan.attributes.push(Attribute::i64(
             attribute::BATCH_MESSAGE_COUNT,
             i64::try_from(items.len()).unwrap_or(i64::MAX),
@@ -192,17 +224,32 @@ mod tests {
 
     fn carried() -> Carried {
         let trace_parent = TraceParent::parse(TRACEPARENT.as_bytes()).unwrap();
-        let context = Context { span: Some(trace_parent.into()), baggage: Baggage::default() };
+        let context = Context {
+            span: Some(trace_parent.into()),
+            baggage: Baggage::default(),
+        };
         Carried::new(context, Some("s-1".into()), Some(1_000))
     }
 
     #[test]
     fn headers_round_trip() {
         let headers = carried().to_headers(&AllowList::none());
-        let expected = [("traceparent", TRACEPARENT), ("session", "s-1"), ("sent", "1000")];
-        assert_eq!(headers.iter().map(|(k, v)| (*k, v.as_str())).collect::<Vec<_>>(), expected);
+        let expected = [
+            ("traceparent", TRACEPARENT),
+            ("session", "s-1"),
+            ("sent", "1000"),
+        ];
+        assert_eq!(
+            headers
+                .iter()
+                .map(|(k, v)| (*k, v.as_str()))
+                .collect::<Vec<_>>(),
+            expected
+        );
         let back = Carried::from_headers(
-            headers.iter().map(|(name, value)| (*name, value.as_bytes())),
+            headers
+                .iter()
+                .map(|(name, value)| (*name, value.as_bytes())),
             &AllowList::none(),
         );
         assert_eq!(back, carried());
@@ -233,9 +280,16 @@ mod tests {
     #[test]
     fn a_single_item_is_linked_and_parent_only_if_asked() {
         let plan = plan_process(Some("orders"), &[carried()], false, 2_000);
-        assert_eq!((plan.name.as_ref(), plan.kind), ("process orders", SpanKind::Consumer));
+        assert_eq!(
+            (plan.name.as_ref(), plan.kind),
+            ("process orders", SpanKind::Consumer)
+        );
         assert_eq!((&plan.parent, plan.links.len()), (&Parent::Root, 1));
-        let wait = plan.attributes.iter().find(|item| item.key == attribute::QUEUE_WAIT).unwrap();
+        let wait = plan
+            .attributes
+            .iter()
+            .find(|item| item.key == attribute::QUEUE_WAIT)
+            .unwrap();
         assert_eq!(wait.value, Value::F64(1e-6));
         let plan = plan_process(Some("orders"), &[carried()], true, 2_000);
         assert!(matches!(plan.parent, Parent::Remote(_)));
@@ -246,8 +300,14 @@ mod tests {
     fn a_batch_is_linked_and_has_no_parent() {
         let items = [carried(), Carried::default(), carried()];
         let plan = plan_process(None, &items, true, 2_000);
-        assert_eq!((plan.name.as_ref(), &plan.parent), ("websocket process", &Parent::Root));
+        assert_eq!(
+            (plan.name.as_ref(), &plan.parent),
+            ("websocket process", &Parent::Root)
+        );
         assert_eq!(plan.links.len(), 2);
-        assert_eq!(plan.attributes, [Attribute::i64(attribute::BATCH_MESSAGE_COUNT, 3)]);
+        assert_eq!(
+            plan.attributes,
+            [Attribute::i64(attribute::BATCH_MESSAGE_COUNT, 3)]
+        );
     }
 }

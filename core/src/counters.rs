@@ -123,6 +123,8 @@ impl Counters {
 
     /// All counters with their values, in the order of the specification.
     pub fn iter(&self) -> impl Iterator<Item = (Counter, u32)> + '_ {
-        Counter::ALL.into_iter().map(|counter| (counter, self.get(counter)))
+        Counter::ALL
+            .into_iter()
+            .map(|counter| (counter, self.get(counter)))
     }
 }

@@ -188,7 +188,13 @@ impl Error {
     /// Makes an error of `kind` whose message says what the caller can do.
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, reason: None, field: None, offset: None, message: message.into() }
+        Self {
+            kind,
+            reason: None,
+            field: None,
+            offset: None,
+            message: message.into(),
+        }
     }
 
     /// Makes the error of a wrong argument: the field, and what it must be.
@@ -291,8 +297,14 @@ mod tests {
     #[test]
     fn display_names_kind_field_reason_and_offset() {
         let error = Error::malformed("traceparent", Refusal::ZeroId, 3);
-        assert_eq!(error.to_string(), "malformed: traceparent: zero_id at byte 3");
+        assert_eq!(
+            error.to_string(),
+            "malformed: traceparent: zero_id at byte 3"
+        );
         let error = Error::invalid_argument("max_streams", "must be at least 1");
-        assert_eq!(error.to_string(), "invalid_argument: max_streams: must be at least 1");
+        assert_eq!(
+            error.to_string(),
+            "invalid_argument: max_streams: must be at least 1"
+        );
     }
 }

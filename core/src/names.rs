@@ -33,8 +33,20 @@ pub mod header {
 
     /// All of them, in canonical order.
     pub const RESERVED: [&str; 14] = [
-        WIRESPAN, ROLE, TRACEPARENT, TRACESTATE, BAGGAGE, SESSION, KIND, METHOD, STREAM, SEQ, END,
-        ERROR, CONTENT, SENT,
+        WIRESPAN,
+        ROLE,
+        TRACEPARENT,
+        TRACESTATE,
+        BAGGAGE,
+        SESSION,
+        KIND,
+        METHOD,
+        STREAM,
+        SEQ,
+        END,
+        ERROR,
+        CONTENT,
+        SENT,
     ];
 }
 

@@ -60,17 +60,25 @@ pub(crate) fn parse_header(values: &[String]) -> Option<Announcement> {
 /// Reads one subprotocol name.
 fn parse_subprotocol(name: &str) -> Option<Announcement> {
     match name.strip_prefix(SUBPROTOCOL)? {
-        "" => Some(Announcement { version: VERSION, session: None }),
+        "" => Some(Announcement {
+            version: VERSION,
+            session: None,
+        }),
         rest => {
             let session = rest.strip_prefix('.').filter(|id| is_session_id(id))?;
-            Some(Announcement { version: VERSION, session: Some(session.to_owned()) })
+            Some(Announcement {
+                version: VERSION,
+                session: Some(session.to_owned()),
+            })
         }
     }
 }
 
 /// Reads the parameter `wirespan=1` or `wirespan=1.ID` of a URL's query. Repeated means unknown.
 fn parse_query(query: &str) -> Option<Announcement> {
-    let mut found = query.split('&').filter_map(|part| part.strip_prefix("wirespan="));
+    let mut found = query
+        .split('&')
+        .filter_map(|part| part.strip_prefix("wirespan="));
     let value = found.next()?;
     if found.next().is_some() {
         return None;
@@ -136,13 +144,16 @@ impl HandshakeRequest {
     /// The session id that the client proposes, for the host's decision whether it vouches for it.
     #[must_use]
     pub fn proposed_session(&self) -> Option<String> {
-        self.announcement().and_then(|(announcement, _)| announcement.session)
+        self.announcement()
+            .and_then(|(announcement, _)| announcement.session)
     }
 
     /// The subprotocols that the client offers for the application, in its order, without ours.
     #[must_use]
     pub fn application_subprotocols(&self) -> Vec<&str> {
-        self.offered().filter(|name| parse_subprotocol(name).is_none()).collect()
+        self.offered()
+            .filter(|name| parse_subprotocol(name).is_none())
+            .collect()
     }
 
     /// The announcement, and whether it came by the header. The header counts before the other ways.
@@ -160,7 +171,9 @@ impl HandshakeRequest {
     /// Our own subprotocol, if it is the only one that the client offers.
     pub(crate) fn ours_alone(&self) -> Option<&str> {
         let mut offered = self.offered();
-        let only = offered.next().filter(|name| parse_subprotocol(name).is_some())?;
+        let only = offered
+            .next()
+            .filter(|name| parse_subprotocol(name).is_some())?;
         offered.next().is_none().then_some(only)
     }
 
@@ -171,7 +184,13 @@ impl HandshakeRequest {
                 let parsed = TraceState::from_values(self.tracestate.iter().map(String::as_bytes));
                 let invalid = parsed.is_err().then_some(Counter::DroppedTracestate);
                 let trace_state = parsed.unwrap_or_default();
-                (Some(SpanContext { trace_parent, trace_state }), invalid)
+                (
+                    Some(SpanContext {
+                        trace_parent,
+                        trace_state,
+                    }),
+                    invalid,
+                )
             }
             Ok(None) => (None, None),
             Err(_) => (None, Some(Counter::ContextInvalid)),
@@ -196,7 +215,10 @@ fn push_bounded(values: &mut Vec<String>, value: &[u8]) {
     }
     let readable = values.len() < limits::MAX_HANDSHAKE_VALUES
         && value.len() <= limits::MAX_HANDSHAKE_VALUE_BYTES;
-    let text = std::str::from_utf8(value).ok().filter(|_| readable).unwrap_or(REFUSED);
+    let text = std::str::from_utf8(value)
+        .ok()
+        .filter(|_| readable)
+        .unwrap_or(REFUSED);
     values.push(text.to_owned());
 }
 
@@ -251,12 +273,21 @@ mod tests {
 
     #[test]
     fn the_header_names_versions_and_a_session() {
-        let plain = Announcement { version: 1, session: None };
+        let plain = Announcement {
+            version: 1,
+            session: None,
+        };
         assert_eq!(header("1"), Some(plain.clone()));
         assert_eq!(header(" 2 , 1 ; x=y"), Some(plain.clone()));
-        let with_session = Announcement { version: 1, session: Some("abc".into()) };
+        let with_session = Announcement {
+            version: 1,
+            session: Some("abc".into()),
+        };
         assert_eq!(header("1;session=abc"), Some(with_session.clone()));
-        assert_eq!(header("1 ; Session = abc ; session=def"), Some(with_session));
+        assert_eq!(
+            header("1 ; Session = abc ; session=def"),
+            Some(with_session)
+        );
         assert_eq!(header("1;session=a b"), Some(plain));
         for refused in ["", "01", "2", "one", "1,", ",1", "+1", "1 1", "-1"] {
             assert_eq!(header(refused), None, "{refused:?}");
@@ -271,9 +302,11 @@ mod tests {
         assert_eq!(request.proposed_session().as_deref(), Some("s-1"));
         assert_eq!(request.application_subprotocols(), ["chat"]);
         assert_eq!(request.ours_alone(), None);
-        let alone = HandshakeRequest::from_headers([("sec-websocket-protocol", &b"wirespan.v1"[..])]);
+        let alone =
+            HandshakeRequest::from_headers([("sec-websocket-protocol", &b"wirespan.v1"[..])]);
         assert_eq!(alone.ours_alone(), Some("wirespan.v1"));
-        let other = HandshakeRequest::from_headers([("sec-websocket-protocol", &b"wirespan.v10"[..])]);
+        let other =
+            HandshakeRequest::from_headers([("sec-websocket-protocol", &b"wirespan.v10"[..])]);
         assert!(other.announcement().is_none());
         assert_eq!(other.application_subprotocols(), ["wirespan.v10"]);
     }
@@ -282,8 +315,18 @@ mod tests {
     fn the_query_announces() {
         let request = HandshakeRequest::default().with_query("a=b&wirespan=1.s");
         assert_eq!(request.proposed_session().as_deref(), Some("s"));
-        assert!(HandshakeRequest::default().with_query("wirespan=1&wirespan=1").announcement().is_none());
-        assert!(HandshakeRequest::default().with_query("wirespan=2").announcement().is_none());
+        assert!(
+            HandshakeRequest::default()
+                .with_query("wirespan=1&wirespan=1")
+                .announcement()
+                .is_none()
+        );
+        assert!(
+            HandshakeRequest::default()
+                .with_query("wirespan=2")
+                .announcement()
+                .is_none()
+        );
     }
 
     #[test]

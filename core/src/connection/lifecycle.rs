@@ -20,9 +20,16 @@ impl Connection {
     /// # Errors
     ///
     /// As [`Connection::send`]. Ending a direction that has ended does nothing.
-    pub fn end(&mut self, key: StreamKey, context: &ContextRef<'_>, now_ns: u64) -> Result<(), Error> {
+    pub fn end(
+        &mut self,
+        key: StreamKey,
+        context: &ContextRef<'_>,
+        now_ns: u64,
+    ) -> Result<(), Error> {
         self.require_open()?;
-        let Some(stream) = self.streams.get(&key.0) else { return Err(self.ended_error(key)) };
+        let Some(stream) = self.streams.get(&key.0) else {
+            return Err(self.ended_error(key));
+        };
         if stream.sent.closed {
             return Ok(());
         }
@@ -39,7 +46,10 @@ impl Connection {
         // The frame goes in front of the events that its sending raised, which is why it is made before them.
         let before = self.events.len();
         let frame = self.send(key, message, context, now_ns)?;
-        let event = Event::Frame { form: frame.form(), bytes: frame.to_vec() };
+        let event = Event::Frame {
+            form: frame.form(),
+            bytes: frame.to_vec(),
+        };
         self.events.insert(before, event);
         Ok(())
     }
@@ -47,7 +57,9 @@ impl Connection {
     /// Ends a call that its block left normally: my direction ends, and what is still to come of the reply is abandoned.
     /// A caller that sent nothing writes nothing. For an incoming call or transfer: its handler returned.
     pub fn leave(&mut self, key: StreamKey, now_ns: u64) {
-        let Some(stream) = self.streams.get(&key.0) else { return };
+        let Some(stream) = self.streams.get(&key.0) else {
+            return;
+        };
         let bare = !matches!(stream.wire, Wire::Enveloped(_));
         let peer_done = stream.received.closed;
         let incoming = stream.incoming;
@@ -64,12 +76,23 @@ impl Connection {
         }
         // A handler decides how much of a request it reads; a caller that leaves early abandons its reply. Nobody can tell
         // how much of a reply an unknown peer had in mind.
-        let outcome = if incoming || bare { Outcome::Complete } else { Outcome::Abandoned };
+        let outcome = if incoming || bare {
+            Outcome::Complete
+        } else {
+            Outcome::Abandoned
+        };
         if let Some(stream) = self.streams.get_mut(&key.0) {
-            let received = if bare { Outcome::Complete } else { Outcome::Abandoned };
+            let received = if bare {
+                Outcome::Complete
+            } else {
+                Outcome::Abandoned
+            };
             stream.report.received.finish(received, now_ns);
         }
-        let end = ReadEnd::Failed { kind: ErrorKind::Cancelled, error_type: None };
+        let end = ReadEnd::Failed {
+            kind: ErrorKind::Cancelled,
+            error_type: None,
+        };
         self.finish_stream(key, outcome, Afterwards::Discard, None, end, None, now_ns);
     }
 
@@ -78,19 +101,34 @@ impl Connection {
         if self.state == State::Open {
             self.push_control(key, End::Cancel, None);
         }
-        self.end_stream(key, Outcome::Cancelled, Some(ErrorKind::Cancelled), None, now_ns);
+        self.end_stream(
+            key,
+            Outcome::Cancelled,
+            Some(ErrorKind::Cancelled),
+            None,
+            now_ns,
+        );
     }
 
     /// Ends a call or transfer with an error, from either side. A name that does not fit the wire, empty or not visible
     /// ASCII, becomes `handler`. A caller that sent nothing writes nothing.
     pub fn fail(&mut self, key: StreamKey, error_type: &str, now_ns: u64) {
-        let error_type =
-            if envelope::is_error_type(error_type) { error_type } else { wire_error::HANDLER };
+        let error_type = if envelope::is_error_type(error_type) {
+            error_type
+        } else {
+            wire_error::HANDLER
+        };
         if self.state == State::Open {
             self.push_control(key, End::Error, Some(error_type));
         }
         let error_type = Cow::Owned(error_type.to_owned());
-        self.end_stream(key, Outcome::Error, Some(ErrorKind::Cancelled), Some(error_type), now_ns);
+        self.end_stream(
+            key,
+            Outcome::Error,
+            Some(ErrorKind::Cancelled),
+            Some(error_type),
+            now_ns,
+        );
     }
 
     /// Notes that a reader took a chunk out of the host's queue ([`StreamKey::PLAIN`] for the queue of plain messages).
@@ -100,7 +138,9 @@ impl Connection {
             self.plain.overflowing = false;
             &mut self.plain.unread
         } else {
-            let Some(stream) = self.streams.get_mut(&key.0) else { return };
+            let Some(stream) = self.streams.get_mut(&key.0) else {
+                return;
+            };
             &mut stream.unread
         };
         unread.chunks = unread.chunks.saturating_sub(1);
@@ -140,7 +180,11 @@ impl Connection {
         if self.state != State::Open {
             return;
         }
-        if self.hello.wait_until_ns.is_some_and(|until_ns| until_ns <= now_ns) {
+        if self
+            .hello
+            .wait_until_ns
+            .is_some_and(|until_ns| until_ns <= now_ns)
+        {
             self.settle_hello();
         }
         if self.earliest_deadline_ns > now_ns {
@@ -153,9 +197,19 @@ impl Connection {
             let idle_at_ns = stream.last_activity_ns.saturating_add(idle_ns);
             let overflow_at_ns = stream.unread.overflow_at_ns.unwrap_or(u64::MAX);
             if overflow_at_ns <= now_ns {
-                due.push((*key, wire_error::OVERFLOW, ErrorKind::Overflow, Counter::Overflow));
+                due.push((
+                    *key,
+                    wire_error::OVERFLOW,
+                    ErrorKind::Overflow,
+                    Counter::Overflow,
+                ));
             } else if idle_at_ns <= now_ns {
-                due.push((*key, wire_error::TIMEOUT, ErrorKind::Timeout, Counter::Timeout));
+                due.push((
+                    *key,
+                    wire_error::TIMEOUT,
+                    ErrorKind::Timeout,
+                    Counter::Timeout,
+                ));
             } else {
                 earliest_ns = earliest_ns.min(idle_at_ns).min(overflow_at_ns);
             }
@@ -175,7 +229,13 @@ impl Connection {
         for (key, error_type, kind, counter) in due {
             self.counters.add(counter, 1);
             self.push_control(StreamKey(key), End::Error, Some(error_type));
-            self.end_stream(StreamKey(key), Outcome::Error, Some(kind), Some(error_type.into()), now_ns);
+            self.end_stream(
+                StreamKey(key),
+                Outcome::Error,
+                Some(kind),
+                Some(error_type.into()),
+                now_ns,
+            );
         }
     }
 
@@ -200,10 +260,12 @@ impl Connection {
         if std::mem::take(&mut self.spans.connection_open) {
             let error_type = (!normal).then(|| Cow::Owned(code.to_string()));
             let mut end = SpanEnd::new(SpanKey::CONNECTION, error_type);
-            end.closing.push(Attribute::i64(attribute::CLOSE_CODE, i64::from(code)));
+            end.closing
+                .push(Attribute::i64(attribute::CLOSE_CODE, i64::from(code)));
             let reason = printable(reason, limits::MAX_CLOSE_REASON_BYTES);
             if !reason.is_empty() {
-                end.closing.push(Attribute::str(attribute::CLOSE_REASON, reason));
+                end.closing
+                    .push(Attribute::str(attribute::CLOSE_REASON, reason));
             }
             self.events.push_back(Event::SpanEnd(Box::new(end)));
         }
@@ -217,7 +279,13 @@ impl Connection {
             if self.state == State::Open {
                 self.push_control(key, End::Error, Some(error_type));
             }
-            self.end_stream(key, Outcome::Error, Some(kind), Some(error_type.into()), now_ns);
+            self.end_stream(
+                key,
+                Outcome::Error,
+                Some(kind),
+                Some(error_type.into()),
+                now_ns,
+            );
         }
     }
 
@@ -231,7 +299,15 @@ impl Connection {
     /// Ends a stream whose both directions are complete.
     pub(super) fn complete(&mut self, key: StreamKey, now_ns: u64) {
         let end = ReadEnd::Complete;
-        self.finish_stream(key, Outcome::Complete, Afterwards::Late, None, end, None, now_ns);
+        self.finish_stream(
+            key,
+            Outcome::Complete,
+            Afterwards::Late,
+            None,
+            end,
+            None,
+            now_ns,
+        );
     }
 
     /// Ends a stream that was cancelled or failed.
@@ -247,10 +323,21 @@ impl Connection {
             kind: kind.unwrap_or(ErrorKind::Cancelled),
             error_type: error_type.clone(),
         };
-        self.finish_stream(key, outcome, Afterwards::Discard, kind, end, error_type, now_ns);
+        self.finish_stream(
+            key,
+            outcome,
+            Afterwards::Discard,
+            kind,
+            end,
+            error_type,
+            now_ns,
+        );
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the one place where a stream ends; each caller names all of it")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the one place where a stream ends; each caller names all of it"
+    )]
     fn finish_stream(
         &mut self,
         key: StreamKey,
@@ -261,7 +348,9 @@ impl Connection {
         error_type: Option<Cow<'static, str>>,
         now_ns: u64,
     ) {
-        let Some(mut stream) = self.streams.remove(&key.0) else { return };
+        let Some(mut stream) = self.streams.remove(&key.0) else {
+            return;
+        };
         let wire = stream.wire_id();
         if let Some(id) = wire {
             self.by_wire.remove(&id);
@@ -273,14 +362,22 @@ impl Connection {
         stream.report.outcome = outcome;
         stream.report.sent.finish(outcome, now_ns);
         stream.report.received.finish(outcome, now_ns);
-        let reader_waits = !stream.received.closed && (stream.kind == Kind::Call || stream.incoming);
+        let reader_waits =
+            !stream.received.closed && (stream.kind == Kind::Call || stream.incoming);
         if reader_waits {
-            self.events.push_back(Event::ReadEnd { stream: key, end: read_end });
+            self.events.push_back(Event::ReadEnd {
+                stream: key,
+                end: read_end,
+            });
         }
         let mut end = SpanEnd::new(key.span(), error_type);
         end.report = Some(stream.report);
         self.events.push_back(Event::SpanEnd(Box::new(end)));
-        if let Unread { overflow_at_ns: Some(_), .. } = stream.unread {
+        if let Unread {
+            overflow_at_ns: Some(_),
+            ..
+        } = stream.unread
+        {
             self.reader_has_room();
         }
     }

@@ -224,7 +224,10 @@ impl Connection {
     /// What a later connection needs to continue this one's session, through [`Options::session`].
     #[must_use]
     pub fn resumption(&self) -> Resumption {
-        Resumption { session_id: self.session.clone(), span: self.own_span().cloned() }
+        Resumption {
+            session_id: self.session.clone(),
+            span: self.own_span().cloned(),
+        }
     }
 
     /// The options in force.
@@ -294,7 +297,10 @@ impl Connection {
     #[must_use]
     pub fn metrics(&self, stream: StreamKey) -> Option<(Summary, Summary)> {
         let stream = self.streams.get(&stream.0)?;
-        Some((stream.report.sent.summary(), stream.report.received.summary()))
+        Some((
+            stream.report.sent.summary(),
+            stream.report.received.summary(),
+        ))
     }
 
     /// The next thing for the host to act on.
@@ -315,7 +321,11 @@ impl Connection {
     /// The span that stands for this connection: its own, else that of its handshake, else the HTTP span around it.
     fn own_span(&self) -> Option<&SpanContext> {
         let spans = &self.spans;
-        spans.connection.as_ref().or(spans.handshake.as_ref()).or(spans.http.as_ref())
+        spans
+            .connection
+            .as_ref()
+            .or(spans.handshake.as_ref())
+            .or(spans.http.as_ref())
     }
 
     /// The current span of the host, unless it is the HTTP span that was current at accept: that one is as long as the

@@ -54,7 +54,10 @@ impl<'a> RequestTarget<'a> {
     /// Makes the target of a request without a subprotocol of the application and without an instrumentation.
     #[must_use]
     pub fn new(host: &'a str) -> Self {
-        Self { host, ..Self::default() }
+        Self {
+            host,
+            ..Self::default()
+        }
     }
 }
 
@@ -64,7 +67,11 @@ impl Connection {
     /// # Errors
     ///
     /// [`crate::ErrorKind::InvalidArgument`] for options out of their bounds.
-    pub fn client(options: impl Into<Arc<Options>>, endpoint: Endpoint, entropy: [u8; 16]) -> Result<Self, Error> {
+    pub fn client(
+        options: impl Into<Arc<Options>>,
+        endpoint: Endpoint,
+        entropy: [u8; 16],
+    ) -> Result<Self, Error> {
         let options = options.into();
         let (session, earlier) = match &options.session {
             Session::New => (session_id_from(entropy), None),
@@ -90,7 +97,9 @@ impl Connection {
     ) -> Result<Self, Error> {
         let mut connection = Self::new(Role::Server, options.into(), session_id_from(entropy))?;
         connection.endpoint = endpoint;
-        connection.registry = accept.registry.map(|registry| (registry.clone(), registry.new_connection()));
+        connection.registry = accept
+            .registry
+            .map(|registry| (registry.clone(), registry.new_connection()));
         if connection.options.mode == Mode::Never {
             connection.register(accept.remote);
             return Ok(connection);
@@ -102,7 +111,9 @@ impl Connection {
         }
         let mut proposed = None;
         if let Some((announcement, by_header)) = request.announcement() {
-            connection.peer = Peer::Announced { version: announcement.version };
+            connection.peer = Peer::Announced {
+                version: announcement.version,
+            };
             // By a header the answer goes into a header; a client that cannot see headers gets a hello.
             connection.announced = by_header;
             proposed = announcement.session;
@@ -129,7 +140,9 @@ impl Connection {
             return false;
         }
         if let Some((registry, id)) = &self.registry {
-            let Some(claim) = registry.claim(proposed, *id, remote, vouched) else { return false };
+            let Some(claim) = registry.claim(proposed, *id, remote, vouched) else {
+                return false;
+            };
             self.spans.earlier = claim.previous;
             self.superseded = claim.superseded;
         }
@@ -166,7 +179,11 @@ impl Connection {
         let mut plans = Vec::new();
         let handshake_parent = match self.options.trace_scope {
             TraceScope::Connection => {
-                let kind = if http_span.is_some() { SpanKind::Internal } else { by_role };
+                let kind = if http_span.is_some() {
+                    SpanKind::Internal
+                } else {
+                    by_role
+                };
                 let mut plan = self.plan(SpanKey::CONNECTION, "websocket.connection", kind, parent);
                 plan.links.extend(link);
                 plan.links.extend(self.spans.earlier.take());
@@ -217,36 +234,64 @@ impl Connection {
     ) -> Plan {
         let mut attributes = Vec::with_capacity(5);
         attributes.push(Attribute::str(attribute::SESSION_ID, self.session.clone()));
-        attributes.push(Attribute::str(attribute::NETWORK_PROTOCOL_NAME, "websocket"));
+        attributes.push(Attribute::str(
+            attribute::NETWORK_PROTOCOL_NAME,
+            "websocket",
+        ));
         if let Some(address) = &self.endpoint.address {
-            attributes.push(Attribute::str(attribute::SERVER_ADDRESS, address.to_string()));
+            attributes.push(Attribute::str(
+                attribute::SERVER_ADDRESS,
+                address.to_string(),
+            ));
         }
         if let Some(port) = self.endpoint.port {
             attributes.push(Attribute::i64(attribute::SERVER_PORT, i64::from(port)));
         }
         if let Some(previous) = &self.previous_session {
-            attributes.push(Attribute::str(attribute::SESSION_PREVIOUS_ID, previous.clone()));
+            attributes.push(Attribute::str(
+                attribute::SESSION_PREVIOUS_ID,
+                previous.clone(),
+            ));
         }
-        Plan { span, name: name.into(), kind, parent, links: Vec::new(), attributes }
+        Plan {
+            span,
+            name: name.into(),
+            kind,
+            parent,
+            links: Vec::new(),
+            attributes,
+        }
     }
 
     /// What a client adds to its request. `span` is the span whose context goes into the request: the one that was just
     /// started, else the current one.
-    pub fn request(&mut self, target: RequestTarget<'_>, span: Option<&SpanContext>) -> RequestAdditions {
+    pub fn request(
+        &mut self,
+        target: RequestTarget<'_>,
+        span: Option<&SpanContext>,
+    ) -> RequestAdditions {
         let mut additions = RequestAdditions::default();
         if self.options.mode == Mode::Never {
             return additions;
         }
         self.announced = true;
-        additions.headers.push((header::WIRESPAN, header_value(&self.session)));
+        additions
+            .headers
+            .push((header::WIRESPAN, header_value(&self.session)));
         if let Some(span) = span
             && !target.has_trace_context
             && self.options.hosts.allows(target.host)
         {
-            additions.headers.push((header::TRACEPARENT, span.trace_parent.to_header()));
+            additions
+                .headers
+                .push((header::TRACEPARENT, span.trace_parent.to_header()));
             if !span.trace_state.is_empty() {
-                let value = span.trace_state.truncated(crate::limits::MAX_TRACESTATE_BYTES);
-                additions.headers.push((header::TRACESTATE, value.into_owned()));
+                let value = span
+                    .trace_state
+                    .truncated(crate::limits::MAX_TRACESTATE_BYTES);
+                additions
+                    .headers
+                    .push((header::TRACESTATE, value.into_owned()));
             }
         }
         let by_subprotocol = match self.options.subprotocol {
@@ -255,18 +300,27 @@ impl Connection {
             SubprotocolAnnouncement::Alone => true,
         };
         additions.subprotocol = by_subprotocol.then(|| format!("{SUBPROTOCOL}.{}", self.session));
-        additions.query = self.options.query.then(|| format!("wirespan={VERSION}.{}", self.session));
+        additions.query = self
+            .options
+            .query
+            .then(|| format!("wirespan={VERSION}.{}", self.session));
         additions
     }
 
     /// What a server adds to its response. `selected` is the subprotocol that the application selected.
-    pub fn response(&mut self, request: &HandshakeRequest, selected: Option<&str>) -> ResponseAdditions {
+    pub fn response(
+        &mut self,
+        request: &HandshakeRequest,
+        selected: Option<&str>,
+    ) -> ResponseAdditions {
         let mut additions = ResponseAdditions::default();
         if self.options.mode == Mode::Never {
             return additions;
         }
         if self.announced {
-            additions.headers.push((header::WIRESPAN, header_value(&self.session)));
+            additions
+                .headers
+                .push((header::WIRESPAN, header_value(&self.session)));
         }
         if selected.is_none() {
             additions.subprotocol = request.ours_alone().map(str::to_owned);
@@ -284,7 +338,9 @@ impl Connection {
         self.state = State::Open;
         if self.options.mode != Mode::Never {
             if let Some(announcement) = parse_header(&response.announced) {
-                self.peer = Peer::Announced { version: announcement.version };
+                self.peer = Peer::Announced {
+                    version: announcement.version,
+                };
                 if let Some(session) = announcement.session {
                     self.replace_session(&session);
                 }
@@ -358,7 +414,8 @@ impl Connection {
         if asked || self.options.hello == Hello::First {
             self.send_hello();
         }
-        let cannot_see_headers = self.options.subprotocol != SubprotocolAnnouncement::Off || self.options.query;
+        let cannot_see_headers =
+            self.options.subprotocol != SubprotocolAnnouncement::Off || self.options.query;
         let may_come = cannot_see_headers || self.options.hello == Hello::Expect;
         if self.role == Role::Client && may_come && !matches!(self.peer, Peer::Announced { .. }) {
             let until_ns = now_ns.saturating_add(self.options.hello_wait_ns);
@@ -377,9 +434,19 @@ impl Connection {
         };
         let mut bytes = Vec::new();
         // A hello is far below the smallest limit that can be configured.
-        if envelope::write_head(&mut bytes, Form::Text, &fields, self.options.max_header_bytes).is_ok() {
+        if envelope::write_head(
+            &mut bytes,
+            Form::Text,
+            &fields,
+            self.options.max_header_bytes,
+        )
+        .is_ok()
+        {
             bytes.extend_from_slice(b"null}");
-            self.events.push_back(Event::Frame { form: Form::Text, bytes });
+            self.events.push_back(Event::Frame {
+                form: Form::Text,
+                bytes,
+            });
         }
     }
 
@@ -393,12 +460,20 @@ impl Connection {
         {
             return false;
         }
-        let opened =
-            envelope::open(message, form, Recognition::Canonical, self.options.max_header_bytes);
-        let Opened::Envelope { head, .. } = opened else { return false };
+        let opened = envelope::open(
+            message,
+            form,
+            Recognition::Canonical,
+            self.options.max_header_bytes,
+        );
+        let Opened::Envelope { head, .. } = opened else {
+            return false;
+        };
         let Some(role) = head.role else { return false };
         let common = head.versions.as_deref().and_then(common_version);
-        let (Some(version), true) = (common, is_hello(&head)) else { return false };
+        let (Some(version), true) = (common, is_hello(&head)) else {
+            return false;
+        };
         if role == self.role {
             self.counters.add(Counter::Role, 1);
             return true;
@@ -446,17 +521,27 @@ impl Connection {
     fn session_changed(&mut self, previous: String) {
         let mut attributes = vec![Attribute::str(attribute::SESSION_ID, self.session.clone())];
         if let Some(previous) = &self.previous_session {
-            attributes.push(Attribute::str(attribute::SESSION_PREVIOUS_ID, previous.clone()));
+            attributes.push(Attribute::str(
+                attribute::SESSION_PREVIOUS_ID,
+                previous.clone(),
+            ));
         }
         let own = [
             (SpanKey::CONNECTION, self.spans.connection_open),
             (SpanKey::HANDSHAKE, self.spans.handshake_open),
         ];
-        let own = own.into_iter().filter_map(|(span, open)| open.then_some(span));
-        let mut open: Vec<SpanKey> = own.chain(self.streams.keys().map(|key| SpanKey(*key))).collect();
+        let own = own
+            .into_iter()
+            .filter_map(|(span, open)| open.then_some(span));
+        let mut open: Vec<SpanKey> = own
+            .chain(self.streams.keys().map(|key| SpanKey(*key)))
+            .collect();
         open.sort_unstable();
         for span in open {
-            self.events.push_back(Event::SpanUpdate { span, attributes: attributes.clone() });
+            self.events.push_back(Event::SpanUpdate {
+                span,
+                attributes: attributes.clone(),
+            });
         }
         self.events.push_back(Event::SessionChanged { previous });
     }

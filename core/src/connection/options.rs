@@ -85,7 +85,8 @@ impl Hosts {
     /// Tells whether a host gets the trace context. Names compare without regard to ASCII case.
     #[must_use]
     pub fn allows(&self, host: &str) -> bool {
-        let listed = |patterns: &[String]| patterns.iter().any(|pattern| matches_host(pattern, host));
+        let listed =
+            |patterns: &[String]| patterns.iter().any(|pattern| matches_host(pattern, host));
         match self {
             Self::All => true,
             Self::Allow(patterns) => listed(patterns),
@@ -236,7 +237,11 @@ impl Options {
                 self.mode = word(
                     name,
                     &value,
-                    &[("auto", Mode::Auto), ("always", Mode::Always), ("never", Mode::Never)],
+                    &[
+                        ("auto", Mode::Auto),
+                        ("always", Mode::Always),
+                        ("never", Mode::Never),
+                    ],
                 )?;
             }
             "hello" => {
@@ -267,7 +272,10 @@ impl Options {
                 self.trace_scope = word(
                     name,
                     &value,
-                    &[("call", TraceScope::Call), ("connection", TraceScope::Connection)],
+                    &[
+                        ("call", TraceScope::Call),
+                        ("connection", TraceScope::Connection),
+                    ],
                 )?;
             }
             "trust" => {
@@ -284,9 +292,10 @@ impl Options {
             "session" => {
                 self.session = match value {
                     OptionValue::Text(text) if text == "new" => Session::New,
-                    OptionValue::Text(session_id) => {
-                        Session::Resume(Resumption { session_id, span: None })
-                    }
+                    OptionValue::Text(session_id) => Session::Resume(Resumption {
+                        session_id,
+                        span: None,
+                    }),
                     _ => return Err(wrong(name, "must be \"new\" or a session id")),
                 }
             }
@@ -318,12 +327,20 @@ impl Options {
             if (low..=high).contains(&value) {
                 Ok(())
             } else {
-                Err(wrong(name, &format!("must be from {low} to {high}, not {value}")))
+                Err(wrong(
+                    name,
+                    &format!("must be from {low} to {high}, not {value}"),
+                ))
             }
         };
         at_most("max_streams", self.max_streams, 1, limits::MAX_STREAMS)?;
         at_most("max_unread", self.max_unread, 1, limits::MAX_UNREAD)?;
-        at_most("max_unread_bytes", self.max_unread_bytes, 1, limits::MAX_UNREAD_BYTES)?;
+        at_most(
+            "max_unread_bytes",
+            self.max_unread_bytes,
+            1,
+            limits::MAX_UNREAD_BYTES,
+        )?;
         at_most("max_running", self.max_running, 1, limits::MAX_STREAMS)?;
         at_most(
             "max_header_bytes",
@@ -335,7 +352,10 @@ impl Options {
         if let Session::Resume(resumption) = &self.session
             && !crate::envelope::is_session_id(&resumption.session_id)
         {
-            return Err(wrong("session", "must be 1 to 128 characters of A-Z a-z 0-9 . _ ~ -"));
+            return Err(wrong(
+                "session",
+                "must be 1 to 128 characters of A-Z a-z 0-9 . _ ~ -",
+            ));
         }
         Ok(())
     }
@@ -358,7 +378,10 @@ fn word<T: Copy>(name: &str, value: &OptionValue, words: &[(&str, T)]) -> Result
     {
         return Ok(*meaning);
     }
-    let list: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+    let list: Vec<String> = words
+        .iter()
+        .map(|(word, _)| format!("\"{word}\""))
+        .collect();
     Err(wrong(name, &format!("must be one of {}", list.join(", "))))
 }
 
@@ -397,12 +420,18 @@ fn hosts(name: &str, value: OptionValue) -> Result<Hosts, Error> {
     if patterns == ["all"] {
         return Ok(Hosts::All);
     }
-    let denied = patterns.iter().filter(|pattern| pattern.starts_with('!')).count();
+    let denied = patterns
+        .iter()
+        .filter(|pattern| pattern.starts_with('!'))
+        .count();
     if denied == 0 {
         return Ok(Hosts::Allow(patterns));
     }
     if denied < patterns.len() {
-        return Err(wrong(name, "must hold either allowed hosts or denied ones (\"!host\"), not both"));
+        return Err(wrong(
+            name,
+            "must hold either allowed hosts or denied ones (\"!host\"), not both",
+        ));
     }
     for pattern in &mut patterns {
         pattern.remove(0);
@@ -429,31 +458,47 @@ mod tests {
     #[test]
     fn wrong_options_say_what_they_can_be() {
         let mut options = Options::default();
-        let error = options.set("mode", OptionValue::Text("sometimes".into())).unwrap_err();
+        let error = options
+            .set("mode", OptionValue::Text("sometimes".into()))
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
         assert_eq!(
             error.to_string(),
             "invalid_argument: mode: must be one of \"auto\", \"always\", \"never\""
         );
         let error = options.set("modus", OptionValue::Flag(true)).unwrap_err();
-        assert_eq!(error.to_string(), "invalid_argument: modus: is no option of a connection");
-        let error = options.set("max_header_bytes", OptionValue::Number(100)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "invalid_argument: modus: is no option of a connection"
+        );
+        let error = options
+            .set("max_header_bytes", OptionValue::Number(100))
+            .unwrap_err();
         assert_eq!(
             error.to_string(),
             "invalid_argument: max_header_bytes: must be from 2048 to 16384, not 100"
         );
-        let error = options.set("session", OptionValue::Text("a b".into())).unwrap_err();
+        let error = options
+            .set("session", OptionValue::Text("a b".into()))
+            .unwrap_err();
         assert_eq!(error.field(), Some("session"));
     }
 
     #[test]
     fn a_list_of_hosts_is_allowed_or_denied() {
         let mut options = Options::default();
-        options.set("hosts", OptionValue::List(vec!["!a".into(), "!b".into()])).unwrap();
+        options
+            .set("hosts", OptionValue::List(vec!["!a".into(), "!b".into()]))
+            .unwrap();
         assert_eq!(options.hosts, Hosts::Deny(vec!["a".into(), "b".into()]));
         let mixed = OptionValue::List(vec!["a".into(), "!b".into()]);
-        assert_eq!(options.set("hosts", mixed).unwrap_err().field(), Some("hosts"));
-        options.set("hosts", OptionValue::Text("all".into())).unwrap();
+        assert_eq!(
+            options.set("hosts", mixed).unwrap_err().field(),
+            Some("hosts")
+        );
+        options
+            .set("hosts", OptionValue::Text("all".into()))
+            .unwrap();
         assert_eq!(options.hosts, Hosts::All);
     }
 }

@@ -92,15 +92,24 @@ pub struct Attribute {
 
 impl Attribute {
     pub(crate) fn str(key: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
-        Self { key, value: Value::Str(value.into()) }
+        Self {
+            key,
+            value: Value::Str(value.into()),
+        }
     }
 
     pub(crate) fn i64(key: &'static str, value: i64) -> Self {
-        Self { key, value: Value::I64(value) }
+        Self {
+            key,
+            value: Value::I64(value),
+        }
     }
 
     pub(crate) fn f64(key: &'static str, value: f64) -> Self {
-        Self { key, value: Value::F64(value) }
+        Self {
+            key,
+            value: Value::F64(value),
+        }
     }
 }
 
@@ -147,13 +156,22 @@ pub struct SpanEnd {
 
 impl SpanEnd {
     pub(crate) fn new(span: SpanKey, error_type: Option<Cow<'static, str>>) -> Self {
-        Self { span, error_type, closing: Vec::new(), report: None }
+        Self {
+            span,
+            error_type,
+            closing: Vec::new(),
+            report: None,
+        }
     }
 
     /// The status to set.
     #[must_use]
     pub fn status(&self) -> Status {
-        if self.error_type.is_some() { Status::Error } else { Status::Unset }
+        if self.error_type.is_some() {
+            Status::Error
+        } else {
+            Status::Unset
+        }
     }
 
     /// The attributes to set, computed now: ask the span whether it is recording first.
@@ -172,7 +190,10 @@ impl SpanEnd {
     /// The events to add.
     #[must_use]
     pub fn events(&self) -> Vec<SpanEvent> {
-        self.report.as_deref().map(StreamReport::events).unwrap_or_default()
+        self.report
+            .as_deref()
+            .map(StreamReport::events)
+            .unwrap_or_default()
     }
 }
 
@@ -204,21 +225,29 @@ pub struct StreamReport {
 
 impl StreamReport {
     fn push_attributes(&self, all: &mut Vec<Attribute>) {
-        all.push(Attribute::str(attribute::STREAM_OUTCOME, self.outcome.name()));
-        let directions = [(Direction::Sent, &self.sent), (Direction::Received, &self.received)];
+        all.push(Attribute::str(
+            attribute::STREAM_OUTCOME,
+            self.outcome.name(),
+        ));
+        let directions = [
+            (Direction::Sent, &self.sent),
+            (Direction::Received, &self.received),
+        ];
         for (direction, metrics) in directions {
             // A direction without a chunk says nothing that its absence does not say.
             if metrics.chunks() == 0 {
                 continue;
             }
-            all.extend(metrics.summary().attributes(direction).into_iter().map(|(key, value)| {
-                match value {
-                    MetricValue::Count(count) => {
-                        Attribute::i64(key, i64::try_from(count).unwrap_or(i64::MAX))
-                    }
-                    MetricValue::Float(number) => Attribute::f64(key, number),
-                }
-            }));
+            all.extend(
+                metrics.summary().attributes(direction).into_iter().map(
+                    |(key, value)| match value {
+                        MetricValue::Count(count) => {
+                            Attribute::i64(key, i64::try_from(count).unwrap_or(i64::MAX))
+                        }
+                        MetricValue::Float(number) => Attribute::f64(key, number),
+                    },
+                ),
+            );
         }
     }
 
@@ -228,7 +257,10 @@ impl StreamReport {
             at_ns: stall.at_ns,
             attributes: vec![
                 Attribute::str(attribute::STALL_DIRECTION, direction.name()),
-                Attribute::f64(attribute::STALL_INTERVAL, crate::metrics::seconds(stall.interval_ns)),
+                Attribute::f64(
+                    attribute::STALL_INTERVAL,
+                    crate::metrics::seconds(stall.interval_ns),
+                ),
                 Attribute::i64(
                     attribute::STALL_CHUNK,
                     i64::try_from(stall.chunk).unwrap_or(i64::MAX),

@@ -35,7 +35,9 @@ impl Connection {
             return self.receive_bare(message, now_ns);
         };
         match envelope::open(message, form, recognition, self.options.max_header_bytes) {
-            Opened::Envelope { head, body } => self.receive_envelope(message, head, body, form, now_ns),
+            Opened::Envelope { head, body } => {
+                self.receive_envelope(message, head, body, form, now_ns)
+            }
             Opened::Plain(why) => {
                 match why {
                     Plain::HeadTooLong => self.counters.add(Counter::HeadTooLong, 1),
@@ -134,7 +136,8 @@ impl Connection {
         if self.streams.len() >= self.options.max_streams {
             self.counters.add(Counter::Limit, 1);
             self.push_control_frame(id, 0, Form::Text, End::Error, Some(wire_error::LIMIT));
-            self.ended.push(0, Some(id), Afterwards::Refused, Some(ErrorKind::Limit));
+            self.ended
+                .push(0, Some(id), Afterwards::Refused, Some(ErrorKind::Limit));
             return self.discard();
         }
         self.attach_context(&mut received, head);
@@ -161,12 +164,16 @@ impl Connection {
         method: Option<Box<str>>,
         received: &Received<'_>,
     ) -> IncomingStream {
-        let known = method.as_deref().filter(|name| self.methods.iter().any(|known| known == name));
+        let known = method
+            .as_deref()
+            .filter(|name| self.methods.iter().any(|known| known == name));
         let registered = known.is_some();
         let (name, span_kind): (Cow<'static, str>, SpanKind) = match (kind, known) {
             (Kind::Call, Some(method)) => (method.to_owned().into(), SpanKind::Server),
             (Kind::Call, None) => ("websocket call".into(), SpanKind::Server),
-            (Kind::Transfer, Some(method)) => (format!("process {method}").into(), SpanKind::Consumer),
+            (Kind::Transfer, Some(method)) => {
+                (format!("process {method}").into(), SpanKind::Consumer)
+            }
             (Kind::Transfer, None) => ("websocket process".into(), SpanKind::Consumer),
         };
         let parent = match (kind, received.context()) {
@@ -177,7 +184,8 @@ impl Connection {
         };
         let mut plan = self.plan(key.span(), name, span_kind, parent);
         if let (Kind::Call, Some(method)) = (kind, known) {
-            plan.attributes.push(Attribute::str(attribute::RPC_METHOD, method.to_owned()));
+            plan.attributes
+                .push(Attribute::str(attribute::RPC_METHOD, method.to_owned()));
         }
         match kind {
             Kind::Call => {
@@ -186,7 +194,12 @@ impl Connection {
             }
             Kind::Transfer => plan.links.extend(received.remote.clone()),
         }
-        IncomingStream { kind, method, registered, plan }
+        IncomingStream {
+            kind,
+            method,
+            registered,
+            plan,
+        }
     }
 
     fn receive_on_stream<'m>(
@@ -203,7 +216,9 @@ impl Connection {
         if stream.received.closed {
             return self.receive_behind_end(key, received, head, now_ns);
         }
-        stream.received.note(head.seq.unwrap_or(0), &mut self.counters);
+        stream
+            .received
+            .note(head.seq.unwrap_or(0), &mut self.counters);
         received.stream = key;
         if received.payload != Payload::Nothing {
             self.note_chunk(key, received.payload.len(), now_ns);
@@ -236,11 +251,16 @@ impl Connection {
 
     /// Notes that the peer's direction is complete; a call of ours is over when both are.
     fn close_receiving(&mut self, key: StreamKey, now_ns: u64) {
-        let Some(stream) = self.streams.get_mut(&key.0) else { return };
+        let Some(stream) = self.streams.get_mut(&key.0) else {
+            return;
+        };
         stream.received.closed = true;
         stream.report.received.finish(Outcome::Complete, now_ns);
         let over = !stream.incoming && stream.sent.closed;
-        self.events.push_back(Event::ReadEnd { stream: key, end: ReadEnd::Complete });
+        self.events.push_back(Event::ReadEnd {
+            stream: key,
+            end: ReadEnd::Complete,
+        });
         if over {
             self.complete(key, now_ns);
         }
@@ -249,7 +269,13 @@ impl Connection {
     fn end_by_peer(&mut self, key: StreamKey, end: End, error: Option<&str>, now_ns: u64) {
         match end {
             End::Cancel => {
-                self.end_stream(key, Outcome::Cancelled, Some(ErrorKind::Cancelled), None, now_ns);
+                self.end_stream(
+                    key,
+                    Outcome::Cancelled,
+                    Some(ErrorKind::Cancelled),
+                    None,
+                    now_ns,
+                );
             }
             End::Error | End::Complete => {
                 let error_type = error.unwrap_or(wire_error::REMOTE).to_owned();
@@ -266,7 +292,9 @@ impl Connection {
 
     /// Measures a chunk, and notes that the host holds it for the reader.
     fn note_chunk(&mut self, key: StreamKey, bytes: usize, now_ns: u64) {
-        let Some(stream) = self.streams.get_mut(&key.0) else { return };
+        let Some(stream) = self.streams.get_mut(&key.0) else {
+            return;
+        };
         stream.record(Direction::Received, bytes, now_ns, &mut self.counters);
         stream.unread.chunks += 1;
         stream.unread.bytes += bytes;
@@ -351,11 +379,16 @@ impl Connection {
         {
             let (all, dropped) = Baggage::parse(baggage);
             if dropped > 0 {
-                self.counters.add(Counter::DroppedBaggage, u32::try_from(dropped).unwrap_or(u32::MAX));
+                self.counters.add(
+                    Counter::DroppedBaggage,
+                    u32::try_from(dropped).unwrap_or(u32::MAX),
+                );
             }
             received.baggage = all.filtered(&self.options.baggage_in);
         }
-        let Some(trace_parent) = head.trace_parent else { return };
+        let Some(trace_parent) = head.trace_parent else {
+            return;
+        };
         received.linked = trust == Trust::Link;
         let mut remote = SpanContext::from(trace_parent);
         if let Some(value) = &head.trace_state {

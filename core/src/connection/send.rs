@@ -5,8 +5,7 @@ use std::num::NonZeroU32;
 
 use crate::counters::Counter;
 use crate::envelope::{
-    self, Body, Content, End, Form, Frame, FrameBody, HeadFields, Kind, Recognition,
-    Written,
+    self, Body, Content, End, Form, Frame, FrameBody, HeadFields, Kind, Recognition, Written,
 };
 use crate::error::{Error, ErrorKind};
 use crate::limits;
@@ -33,7 +32,11 @@ impl<'a> Message<'a> {
     /// Makes a message without headers that is not the last one.
     #[must_use]
     pub fn new(body: Body<'a>) -> Self {
-        Self { body, last: false, headers: &[] }
+        Self {
+            body,
+            last: false,
+            headers: &[],
+        }
     }
 
     /// Makes the message the last one of its direction.
@@ -78,7 +81,8 @@ impl Connection {
         }
         let (key, mut plan) = self.open_own(Kind::Call, method, current, now_ns);
         if let Some(method) = method {
-            plan.attributes.push(Attribute::str(attribute::RPC_METHOD, method.to_owned()));
+            plan.attributes
+                .push(Attribute::str(attribute::RPC_METHOD, method.to_owned()));
         }
         // A call links the span of the connection or handshake, unless that is its parent.
         if plan.parent != Parent::Connection {
@@ -111,7 +115,10 @@ impl Connection {
         if let Some(method) = method
             && !envelope::is_method(method)
         {
-            return Err(Error::invalid_argument("method", "must be 1 to 128 visible ASCII characters"));
+            return Err(Error::invalid_argument(
+                "method",
+                "must be 1 to 128 visible ASCII characters",
+            ));
         }
         if self.same_role {
             return Err(Error::new(
@@ -122,7 +129,10 @@ impl Connection {
         if self.streams.len() >= self.options.max_streams {
             return Err(Error::new(
                 ErrorKind::Limit,
-                format!("{} streams are open (option max_streams): end some first", self.streams.len()),
+                format!(
+                    "{} streams are open (option max_streams): end some first",
+                    self.streams.len()
+                ),
             )
             .with_field("max_streams"));
         }
@@ -136,7 +146,13 @@ impl Connection {
         current: Option<TraceParent>,
         now_ns: u64,
     ) -> (StreamKey, Plan) {
-        let stream = Stream::new(false, kind, method.map(Into::into), self.options.metrics(), now_ns);
+        let stream = Stream::new(
+            false,
+            kind,
+            method.map(Into::into),
+            self.options.metrics(),
+            now_ns,
+        );
         let key = self.insert(stream, now_ns);
         let parent = if self.usable_current(current).is_some() {
             Parent::Current
@@ -192,7 +208,9 @@ impl Connection {
         };
         let baggage = self.outgoing_baggage(context);
         let (content, body) = envelope::frame_body(message.body, self.options.max_nesting);
-        let Some(stream) = self.streams.get(&to.0) else { return Err(self.ended_error(to)) };
+        let Some(stream) = self.streams.get(&to.0) else {
+            return Err(self.ended_error(to));
+        };
         let first = stream.wire == Wire::Undecided;
         let mut fields = HeadFields {
             stream: Some(id),
@@ -218,7 +236,12 @@ impl Connection {
             other => other.form(),
         };
         self.scratch.clear();
-        let written = envelope::write_head(&mut self.scratch, form, &fields, self.options.max_header_bytes)?;
+        let written = envelope::write_head(
+            &mut self.scratch,
+            form,
+            &fields,
+            self.options.max_header_bytes,
+        )?;
         self.count_written(written);
         self.after_send(to, wire, form, message, now_ns);
         Ok(Frame::new(form, &self.scratch, body))
@@ -226,12 +249,18 @@ impl Connection {
 
     /// How the next message of a stream travels, without deciding it yet.
     fn wire_for(&self, key: StreamKey) -> Result<Wire, Error> {
-        let Some(stream) = self.streams.get(&key.0) else { return Err(self.ended_error(key)) };
+        let Some(stream) = self.streams.get(&key.0) else {
+            return Err(self.ended_error(key));
+        };
         if stream.incoming && stream.kind == Kind::Transfer {
-            return Err(Error::invalid_state("a transfer has no replies: the sender expects none"));
+            return Err(Error::invalid_state(
+                "a transfer has no replies: the sender expects none",
+            ));
         }
         if stream.sent.closed {
-            return Err(Error::invalid_state("this direction of the call has ended: nothing can follow its end"));
+            return Err(Error::invalid_state(
+                "this direction of the call has ended: nothing can follow its end",
+            ));
         }
         match (stream.wire, self.peer) {
             (Wire::Undecided, Peer::Unknown) => Ok(Wire::Bare),
@@ -264,8 +293,17 @@ impl Connection {
     }
 
     /// Notes that a message of a stream goes out.
-    fn after_send(&mut self, to: StreamKey, wire: Wire, form: Form, message: Message<'_>, now_ns: u64) {
-        let Some(stream) = self.streams.get_mut(&to.0) else { return };
+    fn after_send(
+        &mut self,
+        to: StreamKey,
+        wire: Wire,
+        form: Form,
+        message: Message<'_>,
+        now_ns: u64,
+    ) {
+        let Some(stream) = self.streams.get_mut(&to.0) else {
+            return;
+        };
         if stream.wire == Wire::Undecided {
             stream.wire = wire;
             stream.start(now_ns);
@@ -282,7 +320,12 @@ impl Connection {
         stream.sent.form = form;
         stream.last_activity_ns = now_ns;
         if !matches!(message.body, Body::None(_)) {
-            stream.record(Direction::Sent, message.body.len(), now_ns, &mut self.counters);
+            stream.record(
+                Direction::Sent,
+                message.body.len(),
+                now_ns,
+                &mut self.counters,
+            );
         }
         if message.last {
             self.close_sending(to, now_ns);
@@ -291,7 +334,9 @@ impl Connection {
 
     /// Notes that this side's direction is complete; a call of ours is over when both are.
     pub(super) fn close_sending(&mut self, key: StreamKey, now_ns: u64) {
-        let Some(stream) = self.streams.get_mut(&key.0) else { return };
+        let Some(stream) = self.streams.get_mut(&key.0) else {
+            return;
+        };
         stream.sent.closed = true;
         stream.report.sent.finish(Outcome::Complete, now_ns);
         if !stream.incoming && stream.received.closed {
@@ -306,7 +351,10 @@ impl Connection {
     ) -> Result<Frame<'a>, Error> {
         let form = message.body.form();
         if matches!(message.body, Body::None(_)) {
-            return Err(Error::invalid_argument("body", "must be given for a message outside a call"));
+            return Err(Error::invalid_argument(
+                "body",
+                "must be given for a message outside a call",
+            ));
         }
         let Some(recognition) = self.recognition() else {
             self.count_lost_headers(message.headers.len());
@@ -328,7 +376,12 @@ impl Connection {
             ..HeadFields::default()
         };
         self.scratch.clear();
-        let written = envelope::write_head(&mut self.scratch, form, &fields, self.options.max_header_bytes)?;
+        let written = envelope::write_head(
+            &mut self.scratch,
+            form,
+            &fields,
+            self.options.max_header_bytes,
+        )?;
         self.count_written(written);
         Ok(Frame::new(form, &self.scratch, body))
     }
@@ -343,7 +396,9 @@ impl Connection {
         match self.peer {
             Peer::Unknown => None,
             Peer::Announced { .. } => Some(Recognition::Canonical),
-            Peer::Always => Some(Recognition::Any { max_nesting: self.options.max_nesting }),
+            Peer::Always => Some(Recognition::Any {
+                max_nesting: self.options.max_nesting,
+            }),
         }
     }
 
@@ -359,13 +414,16 @@ impl Connection {
 
     fn count_lost_headers(&mut self, n: usize) {
         if n > 0 {
-            self.counters.add(Counter::DroppedHeader, u32::try_from(n).unwrap_or(u32::MAX));
+            self.counters
+                .add(Counter::DroppedHeader, u32::try_from(n).unwrap_or(u32::MAX));
         }
     }
 
     /// Makes a message without a body that ends a direction or the stream, as an event.
     pub(super) fn push_control(&mut self, key: StreamKey, end: End, error: Option<&str>) {
-        let Some(stream) = self.streams.get_mut(&key.0) else { return };
+        let Some(stream) = self.streams.get_mut(&key.0) else {
+            return;
+        };
         let Some(id) = stream.wire_id() else { return };
         let seq = stream.sent.seq;
         stream.sent.seq = stream.sent.seq.saturating_add(1);
@@ -403,7 +461,9 @@ impl Connection {
         match self.ended.by_key(key.0).map(|ended| ended.error) {
             Some(Some(kind)) => Error::new(kind, "the call has ended"),
             Some(None) => Error::invalid_state("the call has ended"),
-            None => Error::invalid_state("there is no such call on this connection, or it ended long ago"),
+            None => Error::invalid_state(
+                "there is no such call on this connection, or it ended long ago",
+            ),
         }
     }
 }

@@ -122,7 +122,10 @@ impl SessionRegistry {
         vouched: bool,
     ) -> Option<Claim> {
         let mut inner = self.lock();
-        let mut claim = Claim { previous: None, superseded: None };
+        let mut claim = Claim {
+            previous: None,
+            superseded: None,
+        };
         if let Some(entry) = inner.sessions.get(session_id) {
             if entry.live && entry.connection != connection {
                 if !vouched {
@@ -140,13 +143,23 @@ impl SessionRegistry {
             *inner.per_remote.entry(remote.into()).or_default() += 1;
         }
         let span = claim.previous.clone();
-        let entry = Entry { connection, live: true, remote: remote.map(Into::into), span };
+        let entry = Entry {
+            connection,
+            live: true,
+            remote: remote.map(Into::into),
+            span,
+        };
         inner.sessions.insert(session_id.into(), entry);
         Some(claim)
     }
 
     /// Remembers the span that stands for the connection of a session.
-    pub(crate) fn remember_span(&self, session_id: &str, connection: ConnectionId, span: &SpanContext) {
+    pub(crate) fn remember_span(
+        &self,
+        session_id: &str,
+        connection: ConnectionId,
+        span: &SpanContext,
+    ) {
         if let Some(entry) = self.lock().sessions.get_mut(session_id)
             && entry.connection == connection
         {
@@ -169,7 +182,11 @@ impl SessionRegistry {
     /// Forgets a session that this connection will not use after all.
     pub(crate) fn forget(&self, session_id: &str, connection: ConnectionId) {
         let mut inner = self.lock();
-        if inner.sessions.get(session_id).is_some_and(|entry| entry.connection == connection) {
+        if inner
+            .sessions
+            .get(session_id)
+            .is_some_and(|entry| entry.connection == connection)
+        {
             inner.remove(session_id);
         }
     }
@@ -184,12 +201,17 @@ impl Inner {
     /// Makes room for one more session, and tells whether there is some.
     fn has_room(&mut self, remote: Option<&str>) -> bool {
         if let Some(remote) = remote
-            && self.per_remote.get(remote).is_some_and(|held| *held >= self.max_per_remote)
+            && self
+                .per_remote
+                .get(remote)
+                .is_some_and(|held| *held >= self.max_per_remote)
         {
             return false;
         }
         while self.sessions.len() >= self.max_sessions {
-            let Some((session_id, connection)) = self.idle.pop_front() else { return false };
+            let Some((session_id, connection)) = self.idle.pop_front() else {
+                return false;
+            };
             if self.is_idle(&session_id, connection) {
                 self.remove(&session_id);
             }
@@ -204,7 +226,9 @@ impl Inner {
     }
 
     fn remove(&mut self, session_id: &str) {
-        let Some(entry) = self.sessions.remove(session_id) else { return };
+        let Some(entry) = self.sessions.remove(session_id) else {
+            return;
+        };
         if let Some(remote) = entry.remote
             && let Some(held) = self.per_remote.get_mut(&remote)
         {
@@ -221,7 +245,10 @@ impl Inner {
             return;
         }
         let idle = std::mem::take(&mut self.idle);
-        self.idle = idle.into_iter().filter(|(id, connection)| self.is_idle(id, *connection)).collect();
+        self.idle = idle
+            .into_iter()
+            .filter(|(id, connection)| self.is_idle(id, *connection))
+            .collect();
     }
 }
 
@@ -268,17 +295,45 @@ mod tests {
     fn the_registry_is_bounded_in_all_and_per_remote() {
         let registry = SessionRegistry::with_limits(3, 2);
         let connection = registry.new_connection();
-        assert!(registry.claim("a", connection, Some("10.0.0.1"), false).is_some());
-        assert!(registry.claim("b", connection, Some("10.0.0.1"), false).is_some());
-        assert!(registry.claim("c", connection, Some("10.0.0.1"), false).is_none());
-        assert!(registry.claim("c", connection, Some("10.0.0.2"), false).is_some());
-        assert!(registry.claim("d", connection, Some("10.0.0.3"), false).is_none());
+        assert!(
+            registry
+                .claim("a", connection, Some("10.0.0.1"), false)
+                .is_some()
+        );
+        assert!(
+            registry
+                .claim("b", connection, Some("10.0.0.1"), false)
+                .is_some()
+        );
+        assert!(
+            registry
+                .claim("c", connection, Some("10.0.0.1"), false)
+                .is_none()
+        );
+        assert!(
+            registry
+                .claim("c", connection, Some("10.0.0.2"), false)
+                .is_some()
+        );
+        assert!(
+            registry
+                .claim("d", connection, Some("10.0.0.3"), false)
+                .is_none()
+        );
         registry.release("a", connection);
-        assert!(registry.claim("d", connection, Some("10.0.0.3"), false).is_some());
+        assert!(
+            registry
+                .claim("d", connection, Some("10.0.0.3"), false)
+                .is_some()
+        );
         assert_eq!(registry.len(), 3);
         // The session that made room has given its place back to its remote.
         registry.release("b", connection);
-        assert!(registry.claim("e", connection, Some("10.0.0.1"), false).is_some());
+        assert!(
+            registry
+                .claim("e", connection, Some("10.0.0.1"), false)
+                .is_some()
+        );
     }
 
     #[test]

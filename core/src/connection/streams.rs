@@ -79,7 +79,11 @@ impl ReceiveHalf {
                 counters.add(Counter::Gap, u32::try_from(missing).unwrap_or(u32::MAX));
             }
             let shift = missing + 1;
-            self.seen = if shift < u64::from(u64::BITS) { self.seen << shift | 1 } else { 1 };
+            self.seen = if shift < u64::from(u64::BITS) {
+                self.seen << shift | 1
+            } else {
+                1
+            };
             self.next = seq + 1;
             return;
         }
@@ -127,8 +131,15 @@ impl Stream {
             kind,
             method,
             wire: Wire::Undecided,
-            sent: SendHalf { closed: one_way && incoming, seq: 0, form: Form::Text },
-            received: ReceiveHalf { closed: one_way && !incoming, ..ReceiveHalf::default() },
+            sent: SendHalf {
+                closed: one_way && incoming,
+                seq: 0,
+                form: Form::Text,
+            },
+            received: ReceiveHalf {
+                closed: one_way && !incoming,
+                ..ReceiveHalf::default()
+            },
             unread: Unread::default(),
             last_activity_ns: now_ns,
             report: Box::new(StreamReport {
@@ -165,7 +176,11 @@ impl Stream {
             counters.add(Counter::ClockBack, 1);
         }
         if let Some(stall) = stall {
-            let earlier = report.stalls.iter().filter(|(other, _)| *other == direction).count();
+            let earlier = report
+                .stalls
+                .iter()
+                .filter(|(other, _)| *other == direction)
+                .count();
             if earlier < limits::MAX_STALL_EVENTS {
                 report.stalls.push((direction, stall));
             }
@@ -226,11 +241,20 @@ impl EndedStreams {
         if self.0.len() == limits::MAX_REMEMBERED_STREAMS {
             self.0.pop_front();
         }
-        self.0.push_back(Ended { wire, key, afterwards, error });
+        self.0.push_back(Ended {
+            wire,
+            key,
+            afterwards,
+            error,
+        });
     }
 
     pub(crate) fn by_wire(&self, wire: NonZeroU32) -> Option<Ended> {
-        self.0.iter().rev().find(|ended| ended.wire == Some(wire)).copied()
+        self.0
+            .iter()
+            .rev()
+            .find(|ended| ended.wire == Some(wire))
+            .copied()
     }
 
     pub(crate) fn by_key(&self, key: u32) -> Option<Ended> {
@@ -248,7 +272,11 @@ mod tests {
         for number in numbers {
             half.note(*number, &mut counters);
         }
-        (counters.get(Counter::Gap), counters.get(Counter::Reorder), counters.get(Counter::Repeat))
+        (
+            counters.get(Counter::Gap),
+            counters.get(Counter::Reorder),
+            counters.get(Counter::Repeat),
+        )
     }
 
     #[test]
@@ -266,9 +294,17 @@ mod tests {
     fn a_late_number_is_reordered_and_then_a_repeat() {
         assert_eq!(counts(&[0, 3, 1, 1]), (2, 1, 1));
         assert_eq!(counts(&[0, 200, 100]), (199, 1, 0));
-        assert_eq!(counts(&[0, 200, 100, 100]), (199, 2, 0), "beyond the window nothing is remembered");
+        assert_eq!(
+            counts(&[0, 200, 100, 100]),
+            (199, 2, 0),
+            "beyond the window nothing is remembered"
+        );
         assert_eq!(counts(&[0, 64, 1]), (63, 1, 0));
-        assert_eq!(counts(&[0, 1, 64, 1]), (62, 0, 1), "63 back is within the last 64");
+        assert_eq!(
+            counts(&[0, 1, 64, 1]),
+            (62, 0, 1),
+            "63 back is within the last 64"
+        );
     }
 
     #[test]

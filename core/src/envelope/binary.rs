@@ -92,7 +92,12 @@ pub(super) fn scan<'m>(
             kind::KIND | kind::END | kind::CONTENT => Some(1),
             kind::STREAM | kind::SEQ => Some(4),
             kind::SENT => Some(8),
-            kind::TRACESTATE | kind::BAGGAGE | kind::SESSION | kind::METHOD | kind::ERROR | kind::OTHER => None,
+            kind::TRACESTATE
+            | kind::BAGGAGE
+            | kind::SESSION
+            | kind::METHOD
+            | kind::ERROR
+            | kind::OTHER => None,
             _ if tag & CRITICAL != 0 => return Err(Plain::Version),
             _ => {
                 if again {
@@ -110,18 +115,26 @@ pub(super) fn scan<'m>(
         }
         if tag_low == kind::OTHER {
             let (name_length, behind) = value.split_first().ok_or(truncated)?;
-            let (name, value) = behind.split_at_checked(usize::from(*name_length)).ok_or(truncated)?;
+            let (name, value) = behind
+                .split_at_checked(usize::from(*name_length))
+                .ok_or(truncated)?;
             entry(Entry::Other(name, value));
         } else {
             entry(Entry::Known(tag_low, value));
         }
     }
-    if rest.is_empty() { Ok(payload) } else { Err(truncated) }
+    if rest.is_empty() {
+        Ok(payload)
+    } else {
+        Err(truncated)
+    }
 }
 
 pub(super) fn open(message: &[u8], max_header_bytes: usize) -> Opened<'_> {
     let mut collector = Collector::default();
-    match scan(message, max_header_bytes, |entry| collect(&mut collector, entry)) {
+    match scan(message, max_header_bytes, |entry| {
+        collect(&mut collector, entry)
+    }) {
         Ok(payload) => {
             let body = payload..message.len();
             let head = collector.finish(|content| match content {
@@ -211,7 +224,8 @@ fn foreign_trace_parent(value: Option<&str>) -> Option<&str> {
 
 /// Tells whether a `traceparent` is a valid one of version 00, which stands in the trace block.
 pub(super) fn is_block_trace_parent(value: &str) -> bool {
-    value.trim_matches([' ', '\t']).starts_with("00-") && TraceParent::parse(value.as_bytes()).is_ok()
+    value.trim_matches([' ', '\t']).starts_with("00-")
+        && TraceParent::parse(value.as_bytes()).is_ok()
 }
 
 pub(super) fn trace_parent(block: &[u8; TRACE_BYTES]) -> Option<TraceParent> {

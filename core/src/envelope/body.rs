@@ -65,7 +65,11 @@ pub enum TextBody {
 /// but white space around it.
 #[must_use]
 pub fn classify_text(text: &[u8], max_nesting: usize) -> TextBody {
-    if is_value(text, max_nesting) { TextBody::Json } else { TextBody::Text }
+    if is_value(text, max_nesting) {
+        TextBody::Json
+    } else {
+        TextBody::Text
+    }
 }
 
 /// Tells whether a message of the application could be taken for an envelope by a peer that recognises as `recognition` says,
@@ -111,13 +115,23 @@ impl<'a> Frame<'a> {
             Form::Text => b"}",
             Form::Binary => b"",
         };
-        Self { form, head, body, tail }
+        Self {
+            form,
+            head,
+            body,
+            tail,
+        }
     }
 
     /// Makes a frame that is the application's message and nothing else.
     #[must_use]
     pub fn bare(body: Body<'a>) -> Self {
-        Self { form: body.form(), head: b"", body: FrameBody::Raw(body.bytes()), tail: b"" }
+        Self {
+            form: body.form(),
+            head: b"",
+            body: FrameBody::Raw(body.bytes()),
+            tail: b"",
+        }
     }
 
     /// The kind of WebSocket message.
@@ -128,7 +142,10 @@ impl<'a> Frame<'a> {
 
     /// The length in bytes.
     #[must_use]
-    #[expect(clippy::len_without_is_empty, reason = "how long a buffer must be, not whether there is something to send")]
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "how long a buffer must be, not whether there is something to send"
+    )]
     pub fn len(&self) -> usize {
         let body = match self.body {
             FrameBody::Raw(bytes) => bytes.len(),
@@ -207,7 +224,14 @@ pub(super) fn push_json_string(buffer: &mut Vec<u8>, text: &str) {
             None => {
                 const DIGITS: [u8; 16] = *b"0123456789abcdef";
                 let digit = |nibble: u8| DIGITS[usize::from(nibble & 0xF)];
-                buffer.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(*byte)]);
+                buffer.extend_from_slice(&[
+                    b'\\',
+                    b'u',
+                    b'0',
+                    b'0',
+                    digit(byte >> 4),
+                    digit(*byte),
+                ]);
             }
         }
         at = next + 1;

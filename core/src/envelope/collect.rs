@@ -83,7 +83,11 @@ impl<'m> Collector<'m> {
 
     /// Takes a header of the application's own, valid or not.
     pub(super) fn own(&mut self, name: Cow<'m, str>, value: Cow<'m, str>) {
-        self.repeated |= self.head.own.iter().any(|(earlier, _)| earlier.eq_ignore_ascii_case(&name));
+        self.repeated |= self
+            .head
+            .own
+            .iter()
+            .any(|(earlier, _)| earlier.eq_ignore_ascii_case(&name));
         self.head.own.push((name, value));
     }
 
@@ -204,14 +208,18 @@ impl<'m> Collector<'m> {
         let mut head = std::mem::take(&mut self.head);
         if self.repeated {
             // Which of the two was meant nobody knows, so nothing is believed but what the body needs to be read.
-            let mut kept = Head { own: std::mem::take(&mut head.own), ..Head::default() };
+            let mut kept = Head {
+                own: std::mem::take(&mut head.own),
+                ..Head::default()
+            };
             kept.content = head.content.filter(|_| !self.content_repeated);
             kept.drops.header_repeated = true;
             head = kept;
         }
         let before = head.own.len();
         if before > 0 {
-            head.own.retain(|(name, value)| is_header_name(name) && is_header_value(value));
+            head.own
+                .retain(|(name, value)| is_header_name(name) && is_header_value(value));
             let dropped = u8::try_from(before - head.own.len()).unwrap_or(u8::MAX);
             head.drops.header_invalid = head.drops.header_invalid.saturating_add(dropped);
         }

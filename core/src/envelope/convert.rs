@@ -37,9 +37,10 @@ pub fn convert_head(
         (Form::Text, Recognition::Any { max_nesting }) => {
             text::scan_any(message, max_nesting, max_header_bytes, &mut pairs).map(|_| ())
         }
-        (Form::Binary, _) => {
-            binary::scan(message, max_header_bytes, |entry| text_of(&mut pairs, entry)).map(|_| ())
-        }
+        (Form::Binary, _) => binary::scan(message, max_header_bytes, |entry| {
+            text_of(&mut pairs, entry)
+        })
+        .map(|_| ()),
     };
     scanned.map_err(|plain| match plain {
         Plain::HeadTooLong => Error::new(ErrorKind::Limit, "the head is over its limit"),
@@ -62,7 +63,14 @@ pub fn convert_head(
         }
         Form::Text => to_binary(&mut head, &pairs),
     };
-    if fits { Ok(head) } else { Err(Error::new(ErrorKind::Limit, "the head is too long for the binary form")) }
+    if fits {
+        Ok(head)
+    } else {
+        Err(Error::new(
+            ErrorKind::Limit,
+            "the head is too long for the binary form",
+        ))
+    }
 }
 
 /// The text of a binary entry, unless its value means nothing.
@@ -70,7 +78,8 @@ fn text_of<'m>(pairs: &mut Vec<Pair<'m>>, entry: Entry<'m>) {
     let text = |bytes: &'m [u8]| std::str::from_utf8(bytes).ok().map(Cow::Borrowed);
     let (name, value): (Cow<'m, str>, Option<Cow<'m, str>>) = match entry {
         Entry::Trace(block) => {
-            let value = binary::trace_parent(block).map(|trace_parent| trace_parent.to_header().into());
+            let value =
+                binary::trace_parent(block).map(|trace_parent| trace_parent.to_header().into());
             (header::TRACEPARENT.into(), value)
         }
         Entry::Known(tag, value) => {
@@ -91,9 +100,9 @@ fn text_of<'m>(pairs: &mut Vec<Pair<'m>>, entry: Entry<'m>) {
                     [2] => Some(content_word(Content::None).into()),
                     _ => None,
                 },
-                kind::STREAM => {
-                    binary::u32_of(value).filter(|id| *id != 0).map(|id| id.to_string().into())
-                }
+                kind::STREAM => binary::u32_of(value)
+                    .filter(|id| *id != 0)
+                    .map(|id| id.to_string().into()),
                 kind::SEQ => binary::u32_of(value).map(|seq| seq.to_string().into()),
                 kind::SENT => binary::u64_of(value).map(|sent| sent.to_string().into()),
                 _ => text(value),
@@ -123,13 +132,15 @@ fn to_binary(head: &mut Vec<u8>, pairs: &[Pair<'_>]) -> bool {
     let block = pairs.iter().find(|(name, value)| {
         reserved(name) == Some(field::TRACEPARENT) && binary::is_block_trace_parent(value)
     });
-    let block = block.and_then(|(_, value)| TraceParent::parse(value.as_bytes()).ok()).map(|trace_parent| {
-        let mut bytes = [0; binary::TRACE_BYTES];
-        bytes[..16].copy_from_slice(&trace_parent.trace_id);
-        bytes[16..24].copy_from_slice(&trace_parent.span_id);
-        bytes[24] = trace_parent.flags.bits() & 3;
-        bytes
-    });
+    let block = block
+        .and_then(|(_, value)| TraceParent::parse(value.as_bytes()).ok())
+        .map(|trace_parent| {
+            let mut bytes = [0; binary::TRACE_BYTES];
+            bytes[..16].copy_from_slice(&trace_parent.trace_id);
+            bytes[16..24].copy_from_slice(&trace_parent.span_id);
+            bytes[24] = trace_parent.flags.bits() & 3;
+            bytes
+        });
     let mut writer = BinaryWriter::new(head, block.as_ref());
     for (name, value) in pairs {
         let number = parse_u32(value.as_bytes());
@@ -169,7 +180,8 @@ fn to_binary(head: &mut Vec<u8>, pairs: &[Pair<'_>]) -> bool {
             Some(_) => false,
         };
         if travels {
-            fits &= name.len() <= MAX_HEADER_NAME_BYTES && name.len() + value.len() < usize::from(u16::MAX);
+            fits &= name.len() <= MAX_HEADER_NAME_BYTES
+                && name.len() + value.len() < usize::from(u16::MAX);
             writer.other(name, value);
         }
     }
@@ -178,7 +190,11 @@ fn to_binary(head: &mut Vec<u8>, pairs: &[Pair<'_>]) -> bool {
 
 /// Writes a coded header: the words stand for 1, 2, 3.
 fn coded(writer: &mut BinaryWriter<'_>, tag: u8, value: &str, words: &[&str]) {
-    if let Some(code) = words.iter().zip(1_u8..).find_map(|(word, code)| (*word == value).then_some(code)) {
+    if let Some(code) = words
+        .iter()
+        .zip(1_u8..)
+        .find_map(|(word, code)| (*word == value).then_some(code))
+    {
         writer.entry(tag, &[code]);
     }
 }

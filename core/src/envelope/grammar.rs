@@ -9,7 +9,8 @@ use crate::names::header;
 /// Tells whether a text is a session id: `[A-Za-z0-9._~-]{1,128}`.
 #[must_use]
 pub fn is_session_id(text: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'~' | b'-');
+    let allowed =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'~' | b'-');
     (1..=MAX_SESSION_BYTES).contains(&text.len()) && text.bytes().all(allowed)
 }
 
@@ -48,7 +49,9 @@ pub fn parse_u64(digits: &[u8]) -> Option<u64> {
     let mut digits = digits.iter();
     let mut number = u64::from(digit(*digits.next()?)?);
     for byte in digits {
-        number = number.checked_mul(10)?.checked_add(u64::from(digit(*byte)?))?;
+        number = number
+            .checked_mul(10)?
+            .checked_add(u64::from(digit(*byte)?))?;
     }
     Some(number)
 }
@@ -63,12 +66,15 @@ fn digit(byte: u8) -> Option<u8> {
 
 /// Tells whether a text is `1*DIGIT *("," 1*DIGIT)` without leading zeros, OWS allowed around the numbers.
 pub(super) fn is_version_list(text: &str) -> bool {
-    text.split(',').all(|item| parse_u64(item.trim_matches([' ', '\t']).as_bytes()).is_some())
+    text.split(',')
+        .all(|item| parse_u64(item.trim_matches([' ', '\t']).as_bytes()).is_some())
 }
 
 /// The position of a reserved name in [`header::RESERVED`]; names compare without regard to ASCII case.
 pub(super) fn reserved(name: &str) -> Option<usize> {
-    header::RESERVED.iter().position(|known| known.eq_ignore_ascii_case(name))
+    header::RESERVED
+        .iter()
+        .position(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// Checks the headers that the application wants to send.
@@ -85,12 +91,19 @@ pub fn check_own_headers(headers: &[(&str, &str)]) -> Result<(), Error> {
             "is a reserved name: choose another one"
         } else if !is_header_value(value) {
             "must have a value without CR, LF and NUL"
-        } else if headers.iter().take(index).any(|(earlier, _)| earlier.eq_ignore_ascii_case(name)) {
+        } else if headers
+            .iter()
+            .take(index)
+            .any(|(earlier, _)| earlier.eq_ignore_ascii_case(name))
+        {
             "is given twice"
         } else {
             continue;
         };
-        return Err(Error::invalid_argument(format!("header {}", name.escape_debug()), wrong));
+        return Err(Error::invalid_argument(
+            format!("header {}", name.escape_debug()),
+            wrong,
+        ));
     }
     Ok(())
 }
@@ -103,7 +116,17 @@ mod tests {
     fn numbers_have_no_sign_and_no_leading_zeros() {
         assert_eq!(parse_u64(b"0"), Some(0));
         assert_eq!(parse_u64(b"18446744073709551615"), Some(u64::MAX));
-        for refused in [&b""[..], b"00", b"01", b"+1", b"-1", b" 1", b"1 ", b"1a", b"18446744073709551616"] {
+        for refused in [
+            &b""[..],
+            b"00",
+            b"01",
+            b"+1",
+            b"-1",
+            b" 1",
+            b"1 ",
+            b"1a",
+            b"18446744073709551616",
+        ] {
             assert_eq!(parse_u64(refused), None, "{refused:?}");
         }
         assert_eq!(parse_u32(b"4294967295"), Some(u32::MAX));
@@ -115,7 +138,12 @@ mod tests {
         assert!(is_session_id("aZ09._~-") && is_session_id(&"a".repeat(128)));
         assert!(!is_session_id("") && !is_session_id(&"a".repeat(129)) && !is_session_id("a/b"));
         assert!(is_method("a.b/c\"") && !is_method("a b") && !is_method("ä") && !is_method(""));
-        assert!(is_version_list("1") && is_version_list("2, 1") && !is_version_list("1,") && !is_version_list("01"));
+        assert!(
+            is_version_list("1")
+                && is_version_list("2, 1")
+                && !is_version_list("1,")
+                && !is_version_list("01")
+        );
     }
 
     #[test]
@@ -129,7 +157,10 @@ mod tests {
             &[("a", "x\0")],
             &[("a", "1"), ("A", "2")],
         ] {
-            assert_eq!(check_own_headers(wrong).unwrap_err().kind(), crate::ErrorKind::InvalidArgument);
+            assert_eq!(
+                check_own_headers(wrong).unwrap_err().kind(),
+                crate::ErrorKind::InvalidArgument
+            );
         }
     }
 }

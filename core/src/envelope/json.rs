@@ -29,7 +29,10 @@ fn special(word: u64) -> u64 {
 
 /// The next position from `at` on of a byte that a string cannot hold as it is; the length if there is none.
 fn next_special(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(chunk) = bytes.get(at..at + 8).and_then(|chunk| <[u8; 8]>::try_from(chunk).ok()) {
+    while let Some(chunk) = bytes
+        .get(at..at + 8)
+        .and_then(|chunk| <[u8; 8]>::try_from(chunk).ok())
+    {
         let marks = special(u64::from_le_bytes(chunk));
         if marks != 0 {
             return at + (marks.trailing_zeros() / 8) as usize;
@@ -84,7 +87,9 @@ fn skip_escape(bytes: &[u8], at: usize) -> Result<usize, (Refusal, usize)> {
 /// The text of a string that [`scan_string`] has scanned. Escapes that are no code point become U+FFFD where `replace` says
 /// so; otherwise they refuse the string.
 pub(super) fn unescape(text: &str, replace: bool) -> Option<Cow<'_, str>> {
-    let Some(first) = text.find('\\') else { return Some(Cow::Borrowed(text)) };
+    let Some(first) = text.find('\\') else {
+        return Some(Cow::Borrowed(text));
+    };
     let mut out = String::with_capacity(text.len());
     let (plain, mut rest) = text.split_at(first);
     out.push_str(plain);
@@ -109,7 +114,10 @@ pub(super) fn unescape(text: &str, replace: bool) -> Option<Cow<'_, str>> {
 
 /// Reads the digits behind `\u`, and those of a second escape where the two are a surrogate pair.
 fn unescape_unicode(digits: &str, replace: bool) -> Option<(char, &str)> {
-    let unit = |text: &str| text.get(..4).and_then(|digits| u32::from_str_radix(digits, 16).ok());
+    let unit = |text: &str| {
+        text.get(..4)
+            .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+    };
     let high = unit(digits)?;
     let behind = digits.get(4..)?;
     if (0xD800..0xDC00).contains(&high)
@@ -146,7 +154,9 @@ impl Levels {
             return false;
         }
         let (word, bit) = (self.depth / 64, 1 << (self.depth % 64));
-        let Some(word) = self.objects.get_mut(word) else { return false };
+        let Some(word) = self.objects.get_mut(word) else {
+            return false;
+        };
         if is_object {
             *word |= bit;
         } else {
@@ -157,16 +167,27 @@ impl Levels {
     }
 
     fn in_object(&self) -> bool {
-        let Some(level) = self.depth.checked_sub(1) else { return false };
-        self.objects.get(level / 64).is_some_and(|word| word >> (level % 64) & 1 == 1)
+        let Some(level) = self.depth.checked_sub(1) else {
+            return false;
+        };
+        self.objects
+            .get(level / 64)
+            .is_some_and(|word| word >> (level % 64) & 1 == 1)
     }
 }
 
 /// Validates one JSON value from its first byte on and returns the position behind it. A scalar has nesting 0. That the bytes
 /// are UTF-8 is checked elsewhere.
-pub(super) fn skip_value(bytes: &[u8], start: usize, max_nesting: usize) -> Result<usize, (Refusal, usize)> {
-    let mut levels =
-        Levels { objects: [0; MAX_NESTING.div_ceil(64)], depth: 0, max: max_nesting.min(MAX_NESTING) };
+pub(super) fn skip_value(
+    bytes: &[u8],
+    start: usize,
+    max_nesting: usize,
+) -> Result<usize, (Refusal, usize)> {
+    let mut levels = Levels {
+        objects: [0; MAX_NESTING.div_ceil(64)],
+        depth: 0,
+        max: max_nesting.min(MAX_NESTING),
+    };
     let mut at = start;
     loop {
         // Here a value begins.
@@ -302,15 +323,56 @@ mod tests {
     #[test]
     fn values_follow_the_grammar() {
         for valid in [
-            "null", " true ", "false", "0", "-0", "12.50e+3", "1E400", "\"\"", "\"\\ud800\"", "[]", "{}", "[1,[2,{\"a\":[]}]]",
-            "{\"a\":1,\"a\":2}", "\t{ \"a\" : [ ] , \"b\" : \"\\u00e4\\/\" }\r\n",
+            "null",
+            " true ",
+            "false",
+            "0",
+            "-0",
+            "12.50e+3",
+            "1E400",
+            "\"\"",
+            "\"\\ud800\"",
+            "[]",
+            "{}",
+            "[1,[2,{\"a\":[]}]]",
+            "{\"a\":1,\"a\":2}",
+            "\t{ \"a\" : [ ] , \"b\" : \"\\u00e4\\/\" }\r\n",
         ] {
             assert!(is_value(valid.as_bytes(), 512), "{valid}");
         }
         for refused in [
-            "", " ", "nul", "nulll", "01", "+1", ".5", "1.", "1e", "-", "NaN", "Infinity", "\"", "\"\\x\"", "\"\\u12g4\"", "\"\n\"",
-            "[", "]", "[1,]", "[,1]", "[1 2]", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}", "{1:1}", "{\"a\":1]", "[}", "1 1", "{}{}",
-            "'a'", "\u{feff}1",
+            "",
+            " ",
+            "nul",
+            "nulll",
+            "01",
+            "+1",
+            ".5",
+            "1.",
+            "1e",
+            "-",
+            "NaN",
+            "Infinity",
+            "\"",
+            "\"\\x\"",
+            "\"\\u12g4\"",
+            "\"\n\"",
+            "[",
+            "]",
+            "[1,]",
+            "[,1]",
+            "[1 2]",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "{a:1}",
+            "{1:1}",
+            "{\"a\":1]",
+            "[}",
+            "1 1",
+            "{}{}",
+            "'a'",
+            "\u{feff}1",
         ] {
             assert!(!is_value(refused.as_bytes(), 512), "{refused}");
         }
@@ -332,7 +394,10 @@ mod tests {
         assert_eq!(unescape("\\ud83d\\ude00", false).unwrap(), "\u{1f600}");
         assert_eq!(unescape("a\\ud83db", true).unwrap(), "a\u{fffd}b");
         assert_eq!(unescape("\\ud83d\\u0041", true).unwrap(), "\u{fffd}A");
-        assert_eq!(unescape("\\ude00\\ud83d", true).unwrap(), "\u{fffd}\u{fffd}");
+        assert_eq!(
+            unescape("\\ude00\\ud83d", true).unwrap(),
+            "\u{fffd}\u{fffd}"
+        );
         assert_eq!(unescape("\\ud83d", false), None);
         assert_eq!(unescape("\\u0000\\/\\\\ä", false).unwrap(), "\0/\\ä");
     }

@@ -146,7 +146,10 @@ pub enum Recognition {
 
 /// What a reader made of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "it lives on the stack for one call, and the envelope is the common case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives on the stack for one call, and the envelope is the common case"
+)]
 pub enum Opened<'m> {
     /// An envelope: its headers, and where its body stands in the message.
     Envelope {
@@ -212,7 +215,12 @@ pub struct HeadFields<'a> {
 /// For a canonical text envelope and a binary one the cost does not grow with the body, unless `content:text` says that the
 /// body is a JSON string.
 #[must_use]
-pub fn open(message: &[u8], form: Form, recognition: Recognition, max_header_bytes: usize) -> Opened<'_> {
+pub fn open(
+    message: &[u8],
+    form: Form,
+    recognition: Recognition,
+    max_header_bytes: usize,
+) -> Opened<'_> {
     match (form, recognition) {
         (Form::Text, Recognition::Canonical) => text::open(message, true, 0, max_header_bytes),
         (Form::Text, Recognition::Any { max_nesting }) => {

@@ -19,7 +19,12 @@ pub(super) struct Parts {
     pub(super) body: Range<usize>,
 }
 
-pub(super) fn open(message: &[u8], canonical: bool, max_nesting: usize, max_header_bytes: usize) -> Opened<'_> {
+pub(super) fn open(
+    message: &[u8],
+    canonical: bool,
+    max_nesting: usize,
+    max_header_bytes: usize,
+) -> Opened<'_> {
     let mut collector = Collector::default();
     let parts = if canonical {
         scan_canonical(message, max_header_bytes, &mut collector)
@@ -36,7 +41,9 @@ pub(super) fn open(message: &[u8], canonical: bool, max_nesting: usize, max_head
                     }
                     _ => false,
                 },
-                Content::None => trimmed(message, &body).and_then(|range| message.get(range)) == Some(b"null"),
+                Content::None => {
+                    trimmed(message, &body).and_then(|range| message.get(range)) == Some(b"null")
+                }
             });
             Opened::Envelope { head, body }
         }
@@ -87,7 +94,9 @@ pub(super) fn scan_canonical<'m>(
         None => return Err(refused((Refusal::Truncated, window.len()))),
     }
     match message.get(start..).and_then(<[u8]>::split_last) {
-        Some((b'}', body)) => Ok(Parts { body: start..start + body.len() }),
+        Some((b'}', body)) => Ok(Parts {
+            body: start..start + body.len(),
+        }),
         Some(_) => Err(Plain::Malformed(Refusal::Trailing)),
         None => Err(Plain::Malformed(Refusal::Truncated)),
     }
@@ -114,13 +123,16 @@ fn scan_entry(bytes: &[u8], at: usize, spaced: bool) -> Result<Entry<'_>, (Refus
 fn read_string(bytes: &[u8], at: usize) -> Result<(Cow<'_, str>, usize), (Refusal, usize)> {
     expect(bytes, at, b'"')?;
     let scanned = scan_string(bytes, at + 1)?;
-    let raw = bytes.get(at + 1..scanned.end).and_then(|raw| std::str::from_utf8(raw).ok());
+    let raw = bytes
+        .get(at + 1..scanned.end)
+        .and_then(|raw| std::str::from_utf8(raw).ok());
     let text = match raw {
         Some(text) if scanned.escaped => unescape(text, false),
         Some(text) => Some(Cow::Borrowed(text)),
         None => None,
     };
-    text.map(|text| (text, scanned.end + 1)).ok_or((Refusal::Character, at))
+    text.map(|text| (text, scanned.end + 1))
+        .ok_or((Refusal::Character, at))
 }
 
 /// Reads any valid JSON object with exactly the two members (SPEC RC-3).
@@ -179,7 +191,11 @@ pub(super) fn scan_any<'m>(
         return Err(Plain::Malformed(Refusal::Missing));
     };
     // Where the body comes first, the head is the `headers` object (SPEC LI-2).
-    let head_bytes = if headers.start < body.start { body.start } else { headers.len() };
+    let head_bytes = if headers.start < body.start {
+        body.start
+    } else {
+        headers.len()
+    };
     if head_bytes > max_header_bytes {
         return Err(Plain::HeadTooLong);
     }
@@ -187,7 +203,11 @@ pub(super) fn scan_any<'m>(
 }
 
 /// Reads an object of strings and returns the position behind it.
-fn scan_headers<'m>(message: &'m [u8], start: usize, entries: &mut impl Entries<'m>) -> Result<usize, Plain> {
+fn scan_headers<'m>(
+    message: &'m [u8],
+    start: usize,
+    entries: &mut impl Entries<'m>,
+) -> Result<usize, Plain> {
     let refused = |(reason, _): (Refusal, usize)| Plain::Malformed(reason);
     expect(message, start, b'{').map_err(|(_, at)| refused((Refusal::Structure, at)))?;
     let mut at = skip_space(message, start + 1);
@@ -215,12 +235,19 @@ fn scan_headers<'m>(message: &'m [u8], start: usize, entries: &mut impl Entries<
 fn trimmed(message: &[u8], range: &Range<usize>) -> Option<Range<usize>> {
     let start = skip_space(message.get(..range.end)?, range.start);
     let space = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
-    let behind = message.get(start..range.end)?.iter().rev().take_while(space).count();
+    let behind = message
+        .get(start..range.end)?
+        .iter()
+        .rev()
+        .take_while(space)
+        .count();
     Some(start..range.end - behind)
 }
 
 fn is_string(message: &[u8], range: &Range<usize>) -> bool {
-    let Some(bytes) = message.get(range.clone()) else { return false };
+    let Some(bytes) = message.get(range.clone()) else {
+        return false;
+    };
     bytes.first() == Some(&b'"')
         && scan_string(bytes, 1).is_ok_and(|scanned| scanned.end + 1 == bytes.len())
         && std::str::from_utf8(bytes).is_ok()

@@ -44,7 +44,11 @@ pub fn write_head(
         // What a host gives as tracestate has not been through a parser of this crate.
         cut = shorter_trace_state(fields.trace_state, MAX_TRACESTATE_BYTES);
         written.tracestate_cut = true;
-        fields.trace_state = if cut.len() > MAX_TRACESTATE_BYTES { "" } else { &cut };
+        fields.trace_state = if cut.len() > MAX_TRACESTATE_BYTES {
+            ""
+        } else {
+            &cut
+        };
     }
     if !can_be_sent(fields.baggage) || fields.baggage.len() > MAX_BAGGAGE_BYTES {
         fields.baggage = "";
@@ -81,7 +85,10 @@ fn shrink(
         (buffer.len() - start).saturating_sub(max_header_bytes)
     };
     written.baggage_dropped |= !fields.baggage.is_empty();
-    let fields = HeadFields { baggage: "", ..fields };
+    let fields = HeadFields {
+        baggage: "",
+        ..fields
+    };
     let excess = excess_of(&fields);
     if excess == 0 {
         return Ok(written);
@@ -89,7 +96,10 @@ fn shrink(
     let whole = fields.trace_state;
     let cut = shorter_trace_state(whole, whole.len().saturating_sub(excess));
     written.tracestate_cut |= cut.len() < whole.len();
-    let mut fields = HeadFields { trace_state: &cut, ..fields };
+    let mut fields = HeadFields {
+        trace_state: &cut,
+        ..fields
+    };
     while excess_of(&fields) > 0 {
         let Some((_, fewer)) = fields.own.split_last() else {
             return Err(Error::new(
@@ -114,11 +124,17 @@ fn shorter_trace_state(value: &str, max_bytes: usize) -> Cow<'static, str> {
 
 /// Tells whether a value is free of what must never be sent: control characters and what is no ASCII.
 fn can_be_sent(value: &str) -> bool {
-    value.bytes().all(|byte| matches!(byte, b'\t' | 0x20..=0x7E))
+    value
+        .bytes()
+        .all(|byte| matches!(byte, b'\t' | 0x20..=0x7E))
 }
 
 fn reserved_count(form: Form, fields: &HeadFields<'_>) -> usize {
-    let hello = if form == Form::Text && fields.hello.is_some() { 2 } else { 0 };
+    let hello = if form == Form::Text && fields.hello.is_some() {
+        2
+    } else {
+        0
+    };
     let present = [
         fields.trace_parent.is_some(),
         !fields.trace_state.is_empty(),
@@ -152,7 +168,10 @@ pub(super) struct TextWriter<'b> {
 impl<'b> TextWriter<'b> {
     pub(super) fn new(buffer: &'b mut Vec<u8>) -> Self {
         buffer.extend_from_slice(text::START);
-        Self { buffer, first: true }
+        Self {
+            buffer,
+            first: true,
+        }
     }
 
     fn comma(&mut self) {
@@ -305,8 +324,19 @@ pub(super) struct BinaryWriter<'b> {
 impl<'b> BinaryWriter<'b> {
     pub(super) fn new(buffer: &'b mut Vec<u8>, trace: Option<&[u8; binary::TRACE_BYTES]>) -> Self {
         let start = buffer.len();
-        let flags = if trace.is_some() { binary::FLAG_TRACE } else { 0 };
-        buffer.extend_from_slice(&[binary::START[0], binary::START[1], binary::VERSION, flags, 0, 0]);
+        let flags = if trace.is_some() {
+            binary::FLAG_TRACE
+        } else {
+            0
+        };
+        buffer.extend_from_slice(&[
+            binary::START[0],
+            binary::START[1],
+            binary::VERSION,
+            flags,
+            0,
+            0,
+        ]);
         if let Some(block) = trace {
             buffer.extend_from_slice(block);
         }
@@ -320,7 +350,8 @@ impl<'b> BinaryWriter<'b> {
 
     pub(super) fn other(&mut self, name: &str, value: &str) {
         self.tag(binary::kind::OTHER, 1 + name.len() + value.len());
-        self.buffer.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
+        self.buffer
+            .push(u8::try_from(name.len()).unwrap_or(u8::MAX));
         self.buffer.extend_from_slice(name.as_bytes());
         self.buffer.extend_from_slice(value.as_bytes());
     }
@@ -336,7 +367,10 @@ impl<'b> BinaryWriter<'b> {
         let length = self.buffer.len() - self.start - binary::FIXED_BYTES;
         let fits = u16::try_from(length);
         let bytes = fits.unwrap_or(u16::MAX).to_be_bytes();
-        if let Some(slot) = self.buffer.get_mut(self.start + 4..self.start + binary::FIXED_BYTES) {
+        if let Some(slot) = self
+            .buffer
+            .get_mut(self.start + 4..self.start + binary::FIXED_BYTES)
+        {
             slot.copy_from_slice(&bytes);
         }
         fits.is_ok()

@@ -84,22 +84,34 @@ impl SpanMaker {
         connection: Option<&OtelContext>,
         baggage: &Baggage,
     ) -> OtelContext {
-        let without_span = || current.with_remote_span_context(OtelSpanContext::NONE);
-        let parent = match &plan.parent {
-            Parent::Current => current.clone(),
+        let with_baggage = |context: OtelContext| {
+            if baggage.is_empty() {
+                context
+            } else {
+                super::with_baggage(&context, baggage)
+            }
+        };
+        let context = with_baggage(match &plan.parent {
+            Parent::Remote(remote) => super::remote_context(current, remote),
             Parent::Connection => match connection {
                 Some(connection) => {
                     current.with_remote_span_context(connection.span().span_context().clone())
                 }
-                None => without_span(),
+                None => current.clone(),
             },
-            Parent::Remote(remote) => super::remote_context(current, remote),
-            Parent::Root => without_span(),
+            Parent::Current | Parent::Root => current.clone(),
+        });
+        // A context cannot be rid of its span, and samplers take an invalid one for a parent that is not sampled: a root is
+        // made in an empty context.
+        let is_root = match &plan.parent {
+            Parent::Root => true,
+            Parent::Connection => connection.is_none(),
+            Parent::Current | Parent::Remote(_) => false,
         };
-        let parent = if baggage.is_empty() {
-            parent
+        let parent = if is_root {
+            &with_baggage(OtelContext::new())
         } else {
-            super::with_baggage(&parent, baggage)
+            &context
         };
         let links = plan
             .links
@@ -109,8 +121,8 @@ impl SpanMaker {
             .with_kind(otel_kind(plan.kind))
             .with_links(links.collect())
             .with_attributes(plan.attributes.into_iter().map(key_value));
-        let span = self.tracer.build_with_context(builder, &parent);
-        parent.with_span(span)
+        let span = self.tracer.build_with_context(builder, parent);
+        context.with_span(span)
     }
 
     /// Ends a span: attributes, events, status. What would not be recorded is not computed.

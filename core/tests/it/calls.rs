@@ -7,7 +7,14 @@ use crate::harness::{Side, Wire, connected, span, span_header};
 
 fn send_error(side: &mut Side, key: StreamKey) -> Error {
     let now = side.now;
-    side.core.send(key, Message::new(Body::Text("x")), &ContextRef::default(), now).unwrap_err()
+    side.core
+        .send(
+            key,
+            Message::new(Body::Text("x")),
+            &ContextRef::default(),
+            now,
+        )
+        .unwrap_err()
 }
 
 #[test]
@@ -21,7 +28,10 @@ fn a_stream_carries_its_context_once_and_numbers_its_messages() {
     );
     assert_eq!(first.as_text(), expected);
     let second = client.send(call, "2");
-    assert_eq!(second.as_text(), "{\"headers\":{\"stream\":\"1\",\"seq\":\"1\"},\"body\":2}");
+    assert_eq!(
+        second.as_text(),
+        "{\"headers\":{\"stream\":\"1\",\"seq\":\"1\"},\"body\":2}"
+    );
     let last = client.send_last(call, "x y");
     assert_eq!(
         last.as_text(),
@@ -29,7 +39,10 @@ fn a_stream_carries_its_context_once_and_numbers_its_messages() {
     );
     let delivered = server.receive(&first);
     let opened = delivered.opened.as_ref().unwrap();
-    assert_eq!((opened.kind, opened.method.as_deref()), (Kind::Call, Some("transcribe")));
+    assert_eq!(
+        (opened.kind, opened.method.as_deref()),
+        (Kind::Call, Some("transcribe"))
+    );
     assert_eq!(delivered.context.as_ref().unwrap().trace_parent, span(7));
     assert_eq!(delivered.body(), "\"a\"");
     let key = delivered.stream;
@@ -43,11 +56,18 @@ fn a_stream_carries_its_context_once_and_numbers_its_messages() {
     );
     assert_eq!(client.receive(&reply).body(), "done");
     assert_eq!(client.outcome(call), "complete");
-    assert_eq!(server.core.open_streams(), 1, "the callee's call lasts until its handler returns");
+    assert_eq!(
+        server.core.open_streams(),
+        1,
+        "the callee's call lasts until its handler returns"
+    );
     server.core.leave(key, server.now);
     server.poll();
     assert_eq!(server.outcome(key), "complete");
-    assert!(server.take_out().is_empty(), "its direction has ended already");
+    assert!(
+        server.take_out().is_empty(),
+        "its direction has ended already"
+    );
 }
 
 #[test]
@@ -62,7 +82,12 @@ fn both_sides_can_call_and_ids_keep_their_parity() {
     assert!(server.receive(&first).opened.is_some());
     assert!(client.receive(&second).opened.is_some());
     let next = client.call("c");
-    assert!(client.send(next, "3").as_text().contains("\"stream\":\"3\""));
+    assert!(
+        client
+            .send(next, "3")
+            .as_text()
+            .contains("\"stream\":\"3\"")
+    );
 }
 
 #[test]
@@ -86,7 +111,8 @@ fn gaps_and_reordering_are_counted_and_hold_nothing_back() {
     assert_eq!(server.receive(&wires[3]).body(), "3");
     assert_eq!(server.receive(&wires[2]).body(), "2");
     assert_eq!(server.receive(&wires[2]).body(), "2");
-    let counted = [Counter::Gap, Counter::Reorder, Counter::Repeat].map(|counter| server.count(counter));
+    let counted =
+        [Counter::Gap, Counter::Reorder, Counter::Repeat].map(|counter| server.count(counter));
     assert_eq!(counted, [2, 1, 1]);
 }
 
@@ -94,9 +120,18 @@ fn gaps_and_reordering_are_counted_and_hold_nothing_back() {
 fn a_stream_opens_only_by_a_kind_without_seq_and_a_new_id() {
     let (_, mut server) = connected();
     let refused = [
-        ("{\"headers\":{\"stream\":\"1\"},\"body\":1}", "without kind"),
-        ("{\"headers\":{\"kind\":\"call\",\"stream\":\"1\",\"seq\":\"1\"},\"body\":1}", "with seq"),
-        ("{\"headers\":{\"kind\":\"call\",\"stream\":\"1\",\"seq\":\"0\"},\"body\":1}", "with seq 0"),
+        (
+            "{\"headers\":{\"stream\":\"1\"},\"body\":1}",
+            "without kind",
+        ),
+        (
+            "{\"headers\":{\"kind\":\"call\",\"stream\":\"1\",\"seq\":\"1\"},\"body\":1}",
+            "with seq",
+        ),
+        (
+            "{\"headers\":{\"kind\":\"call\",\"stream\":\"1\",\"seq\":\"0\"},\"body\":1}",
+            "with seq 0",
+        ),
     ];
     for (index, (text, why)) in refused.into_iter().enumerate() {
         let delivered = server.receive_text(text);
@@ -104,8 +139,14 @@ fn a_stream_opens_only_by_a_kind_without_seq_and_a_new_id() {
         assert_eq!(delivered.body(), "1");
         assert_eq!(server.count(Counter::Unmatched), index as u32 + 1, "{why}");
     }
-    assert!(server.receive_text("{\"headers\":{\"kind\":\"call\",\"stream\":\"5\"},\"body\":1}").opened.is_some());
-    let lower = server.receive_text("{\"headers\":{\"kind\":\"call\",\"stream\":\"3\"},\"body\":1}");
+    assert!(
+        server
+            .receive_text("{\"headers\":{\"kind\":\"call\",\"stream\":\"5\"},\"body\":1}")
+            .opened
+            .is_some()
+    );
+    let lower =
+        server.receive_text("{\"headers\":{\"kind\":\"call\",\"stream\":\"3\"},\"body\":1}");
     assert!(lower.opened.is_none() && lower.is_plain());
     assert_eq!(server.count(Counter::Unmatched), 4);
 }
@@ -115,7 +156,10 @@ fn end_rides_on_a_message_without_body_when_nothing_is_left_to_say() {
     let (mut client, mut server) = connected();
     let call = client.call("a");
     let first = client.send(call, "1");
-    client.core.end(call, &ContextRef::default(), client.now).unwrap();
+    client
+        .core
+        .end(call, &ContextRef::default(), client.now)
+        .unwrap();
     client.poll();
     let end = client.take_out().remove(0);
     assert_eq!(
@@ -125,7 +169,10 @@ fn end_rides_on_a_message_without_body_when_nothing_is_left_to_say() {
     let key = server.receive(&first).stream;
     assert_eq!(server.receive(&end).body, None);
     assert_eq!(server.read_end(key), Some(&ReadEnd::Complete));
-    assert_eq!(send_error(&mut client, call).kind(), ErrorKind::InvalidState);
+    assert_eq!(
+        send_error(&mut client, call).kind(),
+        ErrorKind::InvalidState
+    );
     let report = server.core.metrics(key).unwrap();
     assert_eq!(report.1.chunks, 1, "a message without body is no chunk");
 }
@@ -134,12 +181,23 @@ fn end_rides_on_a_message_without_body_when_nothing_is_left_to_say() {
 fn a_call_that_only_ends_opens_with_its_end() {
     let (mut client, mut server) = connected();
     let call = client.call("ping");
-    let context = ContextRef { trace_parent: Some(span(7)), ..ContextRef::default() };
+    let context = ContextRef {
+        trace_parent: Some(span(7)),
+        ..ContextRef::default()
+    };
     client.core.end(call, &context, client.now).unwrap();
     client.poll();
     let wire = client.take_out().remove(0);
-    assert!(wire.as_text().starts_with("{\"headers\":{\"traceparent\":\"00-"), "{}", wire.as_text());
-    assert!(wire.as_text().contains("\"kind\":\"call\",\"method\":\"ping\",\"stream\":\"1\",\"end\":\"1\""));
+    assert!(
+        wire.as_text()
+            .starts_with("{\"headers\":{\"traceparent\":\"00-"),
+        "{}",
+        wire.as_text()
+    );
+    assert!(
+        wire.as_text()
+            .contains("\"kind\":\"call\",\"method\":\"ping\",\"stream\":\"1\",\"end\":\"1\"")
+    );
     let delivered = server.receive(&wire);
     assert!(delivered.opened.is_some());
     assert_eq!(server.read_end(delivered.stream), Some(&ReadEnd::Complete));
@@ -151,7 +209,10 @@ fn binary_streams_end_in_binary() {
     let call = client.call("a");
     let first = client.send_message(call, Message::new(Body::Binary(b"\x00\x01")));
     assert_eq!(first.form, Form::Binary);
-    client.core.end(call, &ContextRef::default(), client.now).unwrap();
+    client
+        .core
+        .end(call, &ContextRef::default(), client.now)
+        .unwrap();
     client.poll();
     let end = client.take_out().remove(0);
     assert_eq!(end.form, Form::Binary);
@@ -161,7 +222,11 @@ fn binary_streams_end_in_binary() {
 
 #[test]
 fn a_call_that_sent_nothing_writes_nothing_when_left() {
-    for leave in [Connection::leave_it, Connection::cancel_it, Connection::fail_it] {
+    for leave in [
+        Connection::leave_it,
+        Connection::cancel_it,
+        Connection::fail_it,
+    ] {
         let (mut client, _) = connected();
         let call = client.call("a");
         leave(&mut client, call);
@@ -217,13 +282,21 @@ fn cancel_ends_both_directions_and_is_no_error() {
     let cancel = client.take_out().remove(0);
     assert!(cancel.as_text().contains("\"end\":\"cancel\""));
     assert_eq!(server.receive(&cancel).body, None);
-    let cancelled = ReadEnd::Failed { kind: ErrorKind::Cancelled, error_type: None };
+    let cancelled = ReadEnd::Failed {
+        kind: ErrorKind::Cancelled,
+        error_type: None,
+    };
     assert_eq!(server.read_end(key), Some(&cancelled));
     for (side, key) in [(&mut client, call), (&mut server, key)] {
-        assert_eq!((side.outcome(key), side.error_type(key)), ("cancelled", None));
+        assert_eq!(
+            (side.outcome(key), side.error_type(key)),
+            ("cancelled", None)
+        );
         assert_eq!(send_error(side, key).kind(), ErrorKind::Cancelled);
     }
-    let late = wire.as_text().replace("\"stream\":\"1\"", "\"stream\":\"1\",\"seq\":\"9\"");
+    let late = wire
+        .as_text()
+        .replace("\"stream\":\"1\"", "\"stream\":\"1\",\"seq\":\"9\"");
     assert_eq!(server.receive_text(&late).body, None);
     assert_eq!(server.count(Counter::Discarded), 1);
 }
@@ -237,7 +310,11 @@ fn an_error_names_its_type_on_both_spans() {
     server.core.fail(key, "ValueError", server.now);
     server.poll();
     let error = server.take_out().remove(0);
-    assert!(error.as_text().contains("\"end\":\"error\",\"error\":\"ValueError\""));
+    assert!(
+        error
+            .as_text()
+            .contains("\"end\":\"error\",\"error\":\"ValueError\"")
+    );
     client.receive(&error);
     assert_eq!(client.error_type(call).as_deref(), Some("ValueError"));
     assert_eq!(server.error_type(key).as_deref(), Some("ValueError"));
@@ -250,11 +327,17 @@ fn an_error_without_a_usable_type_is_named_by_wirespan() {
     let call = client.call("a");
     let wire = client.send(call, "1");
     let key = server.receive(&wire).stream;
-    client.receive_text("{\"headers\":{\"stream\":\"1\",\"end\":\"error\",\"content\":\"none\"},\"body\":null}");
+    client.receive_text(
+        "{\"headers\":{\"stream\":\"1\",\"end\":\"error\",\"content\":\"none\"},\"body\":null}",
+    );
     assert_eq!(client.error_type(call).as_deref(), Some("remote"));
     server.core.fail(key, "no good\n", server.now);
     server.poll();
-    assert!(server.take_out()[0].as_text().contains("\"error\":\"handler\""));
+    assert!(
+        server.take_out()[0]
+            .as_text()
+            .contains("\"error\":\"handler\"")
+    );
 }
 
 #[test]
@@ -269,7 +352,11 @@ fn behind_its_end_a_side_may_still_cancel() {
     client.core.cancel(call, client.now);
     client.poll();
     let cancel = client.take_out().remove(0);
-    assert!(cancel.as_text().contains("\"seq\":\"1\",\"end\":\"cancel\""));
+    assert!(
+        cancel
+            .as_text()
+            .contains("\"seq\":\"1\",\"end\":\"cancel\"")
+    );
     server.receive(&cancel);
     assert_eq!(server.outcome(key), "cancelled");
 }
@@ -296,7 +383,10 @@ fn a_handler_that_returns_early_ends_its_direction_and_discards_the_rest() {
     server.core.leave(key, server.now);
     server.poll();
     let end = server.take_out().remove(0);
-    assert!(end.as_text().contains("\"end\":\"1\",\"content\":\"none\""), "also when it sent nothing");
+    assert!(
+        end.as_text().contains("\"end\":\"1\",\"content\":\"none\""),
+        "also when it sent nothing"
+    );
     assert_eq!(server.outcome(key), "complete");
     let more = client.send(call, "2");
     assert_eq!(server.receive(&more).body, None);
@@ -318,7 +408,10 @@ fn an_opening_may_end_at_once_and_its_body_comes_first() {
 #[test]
 fn a_transfer_has_no_replies() {
     let (mut client, mut server) = connected();
-    let (key, _) = client.core.plan_transfer(Some("log"), None, client.now).unwrap();
+    let (key, _) = client
+        .core
+        .plan_transfer(Some("log"), None, client.now)
+        .unwrap();
     let first = client.send(key, "1");
     assert!(first.as_text().contains("\"kind\":\"transfer\""));
     let delivered = server.receive(&first);
@@ -357,7 +450,11 @@ fn an_echo_is_told_by_the_parity_of_its_ids() {
     let wire = client.send(call, "1");
     let delivered = client.receive(&wire);
     assert!(delivered.is_plain());
-    assert_eq!(delivered.context.unwrap().trace_parent, span(7), "plain, with its context");
+    assert_eq!(
+        delivered.context.unwrap().trace_parent,
+        span(7),
+        "plain, with its context"
+    );
     assert_eq!(client.count(Counter::Role), 1);
     assert_eq!(client.error_type(call).as_deref(), Some("role"));
     let error = client.core.plan_call(None, None, client.now).unwrap_err();
@@ -367,10 +464,16 @@ fn an_echo_is_told_by_the_parity_of_its_ids() {
 #[test]
 fn a_plain_message_has_the_context_of_its_sender_and_own_headers() {
     let (mut client, mut server) = connected();
-    let message = Message { body: Body::Text("1"), last: false, headers: &[("X-Id", "7")] };
+    let message = Message {
+        body: Body::Text("1"),
+        last: false,
+        headers: &[("X-Id", "7")],
+    };
     let wire = client.send_message(StreamKey::PLAIN, message);
-    let expected =
-        format!("{{\"headers\":{{\"traceparent\":\"{}\",\"X-Id\":\"7\"}},\"body\":1}}", span_header(7));
+    let expected = format!(
+        "{{\"headers\":{{\"traceparent\":\"{}\",\"X-Id\":\"7\"}},\"body\":1}}",
+        span_header(7)
+    );
     assert_eq!(wire.as_text(), expected);
     let delivered = server.receive(&wire);
     assert_eq!(delivered.context.unwrap().trace_parent, span(7));
@@ -382,8 +485,21 @@ fn a_reserved_header_of_the_applications_is_refused_before_anything_changes() {
     let (mut client, _) = connected();
     let call = client.call("a");
     let now = client.now;
-    let message = Message { body: Body::Text("1"), last: false, headers: &[("Stream", "7")] };
-    let error = client.core.send(call, message, &ContextRef::default(), now).unwrap_err();
+    let message = Message {
+        body: Body::Text("1"),
+        last: false,
+        headers: &[("Stream", "7")],
+    };
+    let error = client
+        .core
+        .send(call, message, &ContextRef::default(), now)
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
-    assert!(client.send(call, "1").as_text().contains("\"stream\":\"1\"}"), "the first message is still to come");
+    assert!(
+        client
+            .send(call, "1")
+            .as_text()
+            .contains("\"stream\":\"1\"}"),
+        "the first message is still to come"
+    );
 }

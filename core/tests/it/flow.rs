@@ -17,7 +17,8 @@ fn limited(change: impl Fn(&mut Options)) -> (Side, Side) {
 }
 
 fn pauses(side: &Side) -> (usize, usize) {
-    let count = |wanted: fn(&Event) -> bool| side.events.iter().filter(|event| wanted(event)).count();
+    let count =
+        |wanted: fn(&Event) -> bool| side.events.iter().filter(|event| wanted(event)).count();
     (
         count(|event| matches!(event, Event::PauseReading)),
         count(|event| matches!(event, Event::ResumeReading)),
@@ -58,7 +59,9 @@ fn a_reader_that_stalls_loses_its_call_and_the_others_go_on() {
     let (mut client, mut server) = limited(|options| options.max_unread = 2);
     let stalled = client.call("stalled");
     let other = client.call("other");
-    let wires: Vec<Wire> = (0..2).map(|n| client.send(stalled, &n.to_string())).collect();
+    let wires: Vec<Wire> = (0..2)
+        .map(|n| client.send(stalled, &n.to_string()))
+        .collect();
     let stalled_key = server.receive(&wires[0]).stream;
     server.receive(&wires[1]);
     assert_eq!(server.core.next_deadline(), Some(server.now + 5 * SECOND));
@@ -66,12 +69,18 @@ fn a_reader_that_stalls_loses_its_call_and_the_others_go_on() {
     assert!(!server.core.may_read());
     server.pass(1);
     assert!(server.core.may_read());
-    let overflow = ReadEnd::Failed { kind: ErrorKind::Overflow, error_type: Some("overflow".into()) };
+    let overflow = ReadEnd::Failed {
+        kind: ErrorKind::Overflow,
+        error_type: Some("overflow".into()),
+    };
     assert_eq!(server.read_end(stalled_key), Some(&overflow));
     assert_eq!(server.error_type(stalled_key).as_deref(), Some("overflow"));
     assert_eq!(server.count(Counter::Overflow), 1);
     let told = server.take_out().remove(0);
-    assert!(told.as_text().contains("\"end\":\"error\",\"error\":\"overflow\""));
+    assert!(
+        told.as_text()
+            .contains("\"end\":\"error\",\"error\":\"overflow\"")
+    );
     client.receive(&told);
     assert_eq!(client.error_type(stalled).as_deref(), Some("overflow"));
     let wire = client.send(other, "1");
@@ -82,8 +91,9 @@ fn a_reader_that_stalls_loses_its_call_and_the_others_go_on() {
 fn each_chunk_taken_gives_a_full_reader_more_time() {
     let (mut client, mut server) = limited(|options| options.max_unread_bytes = 10);
     let call = client.call("a");
-    let wires: Vec<Wire> =
-        (0..3).map(|_| client.send_message(call, Message::new(Body::Binary(&[0; 8])))).collect();
+    let wires: Vec<Wire> = (0..3)
+        .map(|_| client.send_message(call, Message::new(Body::Binary(&[0; 8]))))
+        .collect();
     let key = server.receive(&wires[0]).stream;
     server.receive(&wires[1]);
     server.receive(&wires[2]);
@@ -112,7 +122,11 @@ fn plain_messages_that_nobody_reads_do_not_hold_up_calls_for_ever() {
     let wire = client.send(call, "1");
     assert!(server.receive(&wire).opened.is_some());
     server.core.take(StreamKey::PLAIN, 1, server.now);
-    assert_eq!(server.receive(&Wire::text("z")).body(), "z", "somebody reads again");
+    assert_eq!(
+        server.receive(&Wire::text("z")).body(),
+        "z",
+        "somebody reads again"
+    );
 }
 
 #[test]
@@ -170,9 +184,18 @@ fn streams_over_the_limit_are_refused_and_discarded() {
     );
     let chunk = server.receive_text("{\"headers\":{\"stream\":\"5\",\"seq\":\"1\"},\"body\":2}");
     assert_eq!(chunk.body, None);
-    assert_eq!((server.count(Counter::Limit), server.count(Counter::Discarded)), (2, 2));
+    assert_eq!(
+        (
+            server.count(Counter::Limit),
+            server.count(Counter::Discarded)
+        ),
+        (2, 2)
+    );
     let error = server.core.plan_call(None, None, server.now).unwrap_err();
-    assert_eq!((error.kind(), error.field()), (ErrorKind::Limit, Some("max_streams")));
+    assert_eq!(
+        (error.kind(), error.field()),
+        (ErrorKind::Limit, Some("max_streams"))
+    );
 }
 
 #[test]
@@ -201,7 +224,10 @@ fn a_clock_that_steps_back_is_counted() {
     server.receive(&wires[2]);
     assert_eq!(server.count(Counter::ClockBack), 1);
     let (_, received) = server.core.metrics(key).unwrap();
-    assert_eq!((received.interval_min_ns, received.interval_max_ns), (Some(0), Some(10 * MS)));
+    assert_eq!(
+        (received.interval_min_ns, received.interval_max_ns),
+        (Some(0), Some(10 * MS))
+    );
 }
 
 #[test]
@@ -219,9 +245,15 @@ fn stalls_become_events_of_the_span() {
     server.poll();
     let events = server.span_end(key).events();
     assert_eq!(events.len(), 1);
-    assert_eq!((events[0].name, events[0].at_ns), ("websocket.stream.stall", stalled_at));
+    assert_eq!(
+        (events[0].name, events[0].at_ns),
+        ("websocket.stream.stall", stalled_at)
+    );
     let attributes = server.span_end(key).attributes();
-    let stalls = attributes.iter().find(|item| item.key == "websocket.stream.received.stalls").unwrap();
+    let stalls = attributes
+        .iter()
+        .find(|item| item.key == "websocket.stream.received.stalls")
+        .unwrap();
     assert_eq!(stalls.value, wirespan::connection::Value::I64(1));
 }
 
@@ -234,9 +266,15 @@ fn losing_the_connection_is_an_error_on_every_open_call() {
     client.poll();
     for key in [first, second] {
         assert_eq!(client.error_type(key).as_deref(), Some("closed"));
-        let closed = ReadEnd::Failed { kind: ErrorKind::Closed, error_type: Some("closed".into()) };
+        let closed = ReadEnd::Failed {
+            kind: ErrorKind::Closed,
+            error_type: Some("closed".into()),
+        };
         assert_eq!(client.read_end(key), Some(&closed));
     }
     assert!(client.take_out().is_empty());
-    assert_eq!(client.core.plan_call(None, None, 0).unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(
+        client.core.plan_call(None, None, 0).unwrap_err().kind(),
+        ErrorKind::Closed
+    );
 }

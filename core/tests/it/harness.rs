@@ -19,7 +19,10 @@ pub struct Wire {
 
 impl Wire {
     pub fn text(text: &str) -> Self {
-        Self { form: Form::Text, bytes: text.as_bytes().to_vec() }
+        Self {
+            form: Form::Text,
+            bytes: text.as_bytes().to_vec(),
+        }
     }
 
     pub fn as_text(&self) -> &str {
@@ -79,7 +82,12 @@ pub struct Side {
 
 impl Side {
     pub fn new(core: Connection) -> Self {
-        Self { core, now: 1_000_000_000, events: Vec::new(), out: Vec::new() }
+        Self {
+            core,
+            now: 1_000_000_000,
+            events: Vec::new(),
+            out: Vec::new(),
+        }
     }
 
     pub fn poll(&mut self) {
@@ -122,9 +130,15 @@ impl Side {
     }
 
     pub fn send_message(&mut self, to: StreamKey, message: Message<'_>) -> Wire {
-        let context = ContextRef { trace_parent: Some(span(7)), ..ContextRef::default() };
+        let context = ContextRef {
+            trace_parent: Some(span(7)),
+            ..ContextRef::default()
+        };
         let frame = self.core.send(to, message, &context, self.now).unwrap();
-        let wire = Wire { form: frame.form(), bytes: frame.to_vec() };
+        let wire = Wire {
+            form: frame.form(),
+            bytes: frame.to_vec(),
+        };
         self.poll();
         wire
     }
@@ -147,7 +161,12 @@ impl Side {
                 _ => None,
             })
             .collect();
-        assert_eq!(ends.len(), 1, "the span of {key:?} must end exactly once: {:?}", self.events);
+        assert_eq!(
+            ends.len(),
+            1,
+            "the span of {key:?} must end exactly once: {:?}",
+            self.events
+        );
         ends[0]
     }
 
@@ -157,12 +176,19 @@ impl Side {
             _ => None,
         });
         let end = ends.next();
-        assert!(ends.next().is_none(), "a reader ends once: {:?}", self.events);
+        assert!(
+            ends.next().is_none(),
+            "a reader ends once: {:?}",
+            self.events
+        );
         end
     }
 
     pub fn error_type(&self, key: StreamKey) -> Option<String> {
-        self.span_end(key).error_type.as_ref().map(ToString::to_string)
+        self.span_end(key)
+            .error_type
+            .as_ref()
+            .map(ToString::to_string)
     }
 
     pub fn outcome(&self, key: StreamKey) -> &'static str {
@@ -176,15 +202,26 @@ pub fn span(n: u8) -> TraceParent {
 
 /// The header value of [`span`].
 pub fn span_header(n: u8) -> String {
-    format!("00-{}-{}-01", format!("{n:02x}").repeat(16), format!("{n:02x}").repeat(8))
+    format!(
+        "00-{}-{}-01",
+        format!("{n:02x}").repeat(16),
+        format!("{n:02x}").repeat(8)
+    )
 }
 
 pub fn endpoint() -> Endpoint {
-    Endpoint { address: Some("localhost".into()), port: Some(8765) }
+    Endpoint {
+        address: Some("localhost".into()),
+        port: Some(8765),
+    }
 }
 
 /// Does the whole handshake between two sides.
-pub fn connect_with(client: Options, server: Options, registry: Option<&SessionRegistry>) -> (Side, Side) {
+pub fn connect_with(
+    client: Options,
+    server: Options,
+    registry: Option<&SessionRegistry>,
+) -> (Side, Side) {
     let mut client = Side::new(Connection::client(client, endpoint(), [0xc1; 16]).unwrap());
     client.core.plan_handshake(None, false);
     let target = RequestTarget::new("localhost");
@@ -195,11 +232,17 @@ pub fn connect_with(client: Options, server: Options, registry: Option<&SessionR
         .map(|(name, value)| ((*name).to_owned(), value.clone().into_bytes()))
         .collect();
     if let Some(subprotocol) = &asked.subprotocol {
-        headers.push(("Sec-WebSocket-Protocol".into(), subprotocol.clone().into_bytes()));
+        headers.push((
+            "Sec-WebSocket-Protocol".into(),
+            subprotocol.clone().into_bytes(),
+        ));
     }
-    let request =
-        HandshakeRequest::from_headers(headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())))
-            .with_query(asked.query.as_deref().unwrap_or(""));
+    let request = HandshakeRequest::from_headers(
+        headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_slice())),
+    )
+    .with_query(asked.query.as_deref().unwrap_or(""));
     let mut accept = Accept::default();
     accept.registry = registry;
     let core = Connection::server(server, &request, accept, endpoint(), [0x5e; 16]).unwrap();
@@ -208,7 +251,10 @@ pub fn connect_with(client: Options, server: Options, registry: Option<&SessionR
     let answer = server.core.response(&request, None);
     server.core.open_server(server.now).unwrap();
     let response = HandshakeResponse::from_headers(
-        answer.headers.iter().map(|(name, value)| (*name, value.as_bytes())),
+        answer
+            .headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_bytes())),
     );
     client.core.open_client(&response, client.now).unwrap();
     client.poll();

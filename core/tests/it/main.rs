@@ -1,5 +1,11 @@
 //! The state machine as its hosts drive it: through the public API only, with times and entropy given.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    unreachable_pub
+)]
 
 mod calls;
 mod dependencies;

@@ -18,8 +18,11 @@ fn client_with(options: Options, headers: &[(&str, &str)]) -> Side {
     let mut core = Connection::client(options, endpoint(), [0xc1; 16]).unwrap();
     core.plan_handshake(None, false);
     core.request(RequestTarget::new("localhost"), None);
-    let response =
-        HandshakeResponse::from_headers(headers.iter().map(|(name, value)| (*name, value.as_bytes())));
+    let response = HandshakeResponse::from_headers(
+        headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_bytes())),
+    );
     let mut side = Side::new(core);
     side.core.open_client(&response, side.now).unwrap();
     side.poll();
@@ -43,7 +46,10 @@ fn a_request_holds_the_announcement_and_the_trace_context() {
     let session = "c1".repeat(16);
     assert_eq!(
         added.headers,
-        [("wirespan", format!("1;session={session}")), ("traceparent", span_header(3))]
+        [
+            ("wirespan", format!("1;session={session}")),
+            ("traceparent", span_header(3))
+        ]
     );
     assert_eq!((added.subprotocol, added.query), (None, None));
 }
@@ -64,7 +70,10 @@ fn never_writes_nothing_anywhere() {
     let added = core.request(RequestTarget::new("localhost"), Some(&span(3).into()));
     assert!(added.headers.is_empty());
     let (mut client, server) = connect_with(never, Options::default(), None);
-    assert_eq!((client.core.peer(), server.core.peer()), (Peer::Unknown, Peer::Unknown));
+    assert_eq!(
+        (client.core.peer(), server.core.peer()),
+        (Peer::Unknown, Peer::Unknown)
+    );
     let wire = client.send(StreamKey::PLAIN, "{\"headers\":{},\"body\":1}");
     assert_eq!(wire, Wire::text("{\"headers\":{},\"body\":1}"));
 }
@@ -78,7 +87,11 @@ fn an_answer_that_is_no_announcement_means_unknown() {
         &[("wirespan", "yes")],
         &[("wirespan", "1"), ("Wirespan", "1")],
     ] {
-        assert_eq!(client_with(Options::default(), headers).core.peer(), Peer::Unknown, "{headers:?}");
+        assert_eq!(
+            client_with(Options::default(), headers).core.peer(),
+            Peer::Unknown,
+            "{headers:?}"
+        );
     }
 }
 
@@ -87,7 +100,11 @@ fn always_takes_a_silent_peer_to_speak_version_1() {
     let always = options(|options| options.mode = Mode::Always);
     assert_eq!(client_with(always.clone(), &[]).core.peer(), Peer::Always);
     let announced = client_with(always, &[("wirespan", "1")]);
-    assert_eq!(announced.core.peer(), Peer::Announced { version: 1 }, "what a peer says counts more");
+    assert_eq!(
+        announced.core.peer(),
+        Peer::Announced { version: 1 },
+        "what a peer says counts more"
+    );
 }
 
 #[test]
@@ -111,7 +128,11 @@ fn a_client_without_headers_gets_a_hello_and_waits_for_it() {
     );
     let mut server = Side::new(core.unwrap());
     let answer = server.core.response(&request, None);
-    assert_eq!(answer.subprotocol.as_deref(), Some(subprotocol.as_str()), "offered alone, it is echoed");
+    assert_eq!(
+        answer.subprotocol.as_deref(),
+        Some(subprotocol.as_str()),
+        "offered alone, it is echoed"
+    );
     assert!(answer.headers.is_empty());
     server.core.open_server(server.now).unwrap();
     server.poll();
@@ -123,15 +144,26 @@ fn a_client_without_headers_gets_a_hello_and_waits_for_it() {
             "c1".repeat(16)
         )
     );
-    client.core.open_client(&HandshakeResponse::default(), client.now).unwrap();
+    client
+        .core
+        .open_client(&HandshakeResponse::default(), client.now)
+        .unwrap();
     assert!(!client.core.is_ready());
     assert_eq!(client.core.next_deadline(), Some(client.now + 250 * MS));
     let delivered = client.receive(&hello);
     assert_eq!(delivered.body, None, "a hello is never delivered");
     assert!(client.core.is_ready());
     assert_eq!(client.core.peer(), Peer::Announced { version: 1 });
-    assert!(client.take_out().is_empty(), "a client that has announced itself answers nothing");
-    assert!(client.events.iter().any(|event| matches!(event, Event::Ready)));
+    assert!(
+        client.take_out().is_empty(),
+        "a client that has announced itself answers nothing"
+    );
+    assert!(
+        client
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::Ready))
+    );
 }
 
 #[test]
@@ -144,16 +176,25 @@ fn waiting_for_a_hello_ends_with_the_first_message_or_the_time() {
     let mut client = client_with(expect, &[]);
     client.pass(250 * MS);
     assert!(client.core.is_ready());
-    let hello = "{\"headers\":{\"wirespan\":\"1\",\"role\":\"server\",\"content\":\"none\"},\"body\":null}";
+    let hello =
+        "{\"headers\":{\"wirespan\":\"1\",\"role\":\"server\",\"content\":\"none\"},\"body\":null}";
     let delivered = client.receive_text(hello);
-    assert_eq!(delivered.body, None, "a hello that is the first message is accepted however late");
+    assert_eq!(
+        delivered.body, None,
+        "a hello that is the first message is accepted however late"
+    );
     assert_eq!(client.core.peer(), Peer::Announced { version: 1 });
 }
 
 #[test]
 fn a_hello_that_nobody_asked_for_is_an_ordinary_message() {
-    let (_, mut server) = connect_with(options(|options| options.mode = Mode::Never), Options::default(), None);
-    let hello = "{\"headers\":{\"wirespan\":\"1\",\"role\":\"client\",\"content\":\"none\"},\"body\":null}";
+    let (_, mut server) = connect_with(
+        options(|options| options.mode = Mode::Never),
+        Options::default(),
+        None,
+    );
+    let hello =
+        "{\"headers\":{\"wirespan\":\"1\",\"role\":\"client\",\"content\":\"none\"},\"body\":null}";
     assert_eq!(server.receive_text(hello).body(), hello);
     assert_eq!(server.core.peer(), Peer::Unknown);
 }
@@ -174,7 +215,8 @@ fn a_hello_of_my_own_role_is_an_echo() {
 fn a_hello_with_no_common_version_is_delivered() {
     let expect = options(|options| options.hello = Hello::Expect);
     let mut client = client_with(expect, &[]);
-    let hello = "{\"headers\":{\"wirespan\":\"2\",\"role\":\"server\",\"content\":\"none\"},\"body\":null}";
+    let hello =
+        "{\"headers\":{\"wirespan\":\"2\",\"role\":\"server\",\"content\":\"none\"},\"body\":null}";
     assert_eq!(client.receive_text(hello).body(), hello);
     assert_eq!(client.core.peer(), Peer::Unknown);
 }
@@ -183,7 +225,8 @@ fn a_hello_with_no_common_version_is_delivered() {
 fn an_end_that_has_not_announced_itself_answers_a_hello() {
     let expect = options(|options| options.hello = Hello::Expect);
     let (_, mut server) = connect_with(options(|options| options.mode = Mode::Never), expect, None);
-    let hello = "{\"headers\":{\"wirespan\":\"1\",\"role\":\"client\",\"content\":\"none\"},\"body\":null}";
+    let hello =
+        "{\"headers\":{\"wirespan\":\"1\",\"role\":\"client\",\"content\":\"none\"},\"body\":null}";
     assert_eq!(server.receive_text(hello).body, None);
     assert_eq!(server.core.peer(), Peer::Announced { version: 1 });
     let answer = server.take_out();
@@ -205,17 +248,44 @@ fn an_envelope_announces_nobody() {
 fn what_the_application_sends_comes_out_as_it_went_in() {
     let (mut client, mut server) = connected();
     let none = ContextRef::default();
-    for text in ["{\"headers\":{},\"body\":1}", "plain", "", "{\"a\":1}", "{\"headers\":{\"a\":1}}"] {
+    for text in [
+        "{\"headers\":{},\"body\":1}",
+        "plain",
+        "",
+        "{\"a\":1}",
+        "{\"headers\":{\"a\":1}}",
+    ] {
         let now = client.now;
-        let frame = client.core.send(StreamKey::PLAIN, Message::new(Body::Text(text)), &none, now).unwrap();
-        let wire = Wire { form: frame.form(), bytes: frame.to_vec() };
+        let frame = client
+            .core
+            .send(StreamKey::PLAIN, Message::new(Body::Text(text)), &none, now)
+            .unwrap();
+        let wire = Wire {
+            form: frame.form(),
+            bytes: frame.to_vec(),
+        };
         assert_eq!(server.receive(&wire).body(), text);
         let looks_alike = text.starts_with("{\"headers\":{");
-        assert_eq!(wire.bytes != text.as_bytes(), looks_alike, "only look-alikes are wrapped: {text}");
+        assert_eq!(
+            wire.bytes != text.as_bytes(),
+            looks_alike,
+            "only look-alikes are wrapped: {text}"
+        );
     }
     let binary = [0xFF, 0x57, 1, 0, 0, 0];
-    let frame = client.core.send(StreamKey::PLAIN, Message::new(Body::Binary(&binary)), &none, 0).unwrap();
-    let wire = Wire { form: Form::Binary, bytes: frame.to_vec() };
+    let frame = client
+        .core
+        .send(
+            StreamKey::PLAIN,
+            Message::new(Body::Binary(&binary)),
+            &none,
+            0,
+        )
+        .unwrap();
+    let wire = Wire {
+        form: Form::Binary,
+        bytes: frame.to_vec(),
+    };
     assert_eq!(wire.bytes.len(), 12);
     let received = server.core.receive(&wire.bytes, wire.form, 0);
     assert_eq!(received.payload.bytes(&wire.bytes), Some(&binary[..]));

@@ -1,5 +1,5 @@
 use wirespan::connection::{
-    Accept, Connection, Event, HandshakeRequest, HandshakeResponse, Options, OptionValue,
+    Accept, Connection, Event, HandshakeRequest, HandshakeResponse, OptionValue, Options,
     RequestTarget, Session, SessionRegistry, SpanKey, Trust, Value, Vouch,
 };
 use wirespan::counters::Counter;
@@ -37,7 +37,11 @@ fn a_proposal_is_honoured_under_continue_while_it_is_not_live() {
     assert_eq!(second.count(Counter::SessionReplaced), 1);
     drop(first);
     let third = accept_with(Some("s"), Options::default(), &registry, Vouch::NoCallback);
-    assert_eq!(third.core.session_id(), "s", "the session of a connection that is gone can be continued");
+    assert_eq!(
+        third.core.session_id(),
+        "s",
+        "the session of a connection that is gone can be continued"
+    );
 }
 
 #[test]
@@ -56,7 +60,8 @@ fn without_a_voucher_a_distrusting_edge_replaces_every_proposal() {
 #[test]
 fn a_vouched_session_moves_and_ends_the_calls_of_the_old_connection() {
     let registry = SessionRegistry::new();
-    let (mut client, mut old) = connect_with(Options::default(), Options::default(), Some(&registry));
+    let (mut client, mut old) =
+        connect_with(Options::default(), Options::default(), Some(&registry));
     let call = client.call("a");
     let wire = client.send(call, "1");
     let key = old.receive(&wire).stream;
@@ -66,7 +71,11 @@ fn a_vouched_session_moves_and_ends_the_calls_of_the_old_connection() {
     old.core.on_superseded(old.now);
     old.poll();
     assert_eq!(old.error_type(key).as_deref(), Some("superseded"));
-    assert!(old.take_out()[0].as_text().contains("\"error\":\"superseded\""));
+    assert!(
+        old.take_out()[0]
+            .as_text()
+            .contains("\"error\":\"superseded\"")
+    );
 }
 
 #[test]
@@ -86,21 +95,39 @@ fn the_answer_of_the_server_wins_and_open_spans_are_updated() {
     let (updated, attributes) = update.unwrap();
     assert_eq!(updated, SpanKey::HANDSHAKE);
     let named = |key: &str| {
-        attributes.iter().find(|item| item.key == key).map(|item| item.value.clone()).unwrap()
+        attributes
+            .iter()
+            .find(|item| item.key == key)
+            .map(|item| item.value.clone())
+            .unwrap()
     };
     assert_eq!(named("websocket.session.id"), Value::Str("theirs".into()));
-    assert_eq!(named("websocket.session.previous_id"), Value::Str("c1".repeat(16).into()));
-    assert!(matches!(client.events.last(), Some(Event::SpanEnd(end)) if end.span == SpanKey::HANDSHAKE));
+    assert_eq!(
+        named("websocket.session.previous_id"),
+        Value::Str("c1".repeat(16).into())
+    );
+    assert!(
+        matches!(client.events.last(), Some(Event::SpanEnd(end)) if end.span == SpanKey::HANDSHAKE)
+    );
     let (_, plan) = client.core.plan_call(Some("a"), None, client.now).unwrap();
-    assert!(plan.attributes.iter().any(|item| item.key == "websocket.session.previous_id"));
+    assert!(
+        plan.attributes
+            .iter()
+            .any(|item| item.key == "websocket.session.previous_id")
+    );
 }
 
 #[test]
 fn a_reconnect_with_the_same_session_links_the_old_connection_on_both_sides() {
     let registry = SessionRegistry::new();
-    let (mut client, mut server) = connect_with(Options::default(), Options::default(), Some(&registry));
-    client.core.span_started(SpanKey::HANDSHAKE, &span(1).into());
-    server.core.span_started(SpanKey::HANDSHAKE, &span(2).into());
+    let (mut client, mut server) =
+        connect_with(Options::default(), Options::default(), Some(&registry));
+    client
+        .core
+        .span_started(SpanKey::HANDSHAKE, &span(1).into());
+    server
+        .core
+        .span_started(SpanKey::HANDSHAKE, &span(2).into());
     client.core.on_close(None, "", client.now);
     server.core.on_close(None, "", server.now);
     let mut again = Options::default();
@@ -109,7 +136,12 @@ fn a_reconnect_with_the_same_session_links_the_old_connection_on_both_sides() {
     let plans = client.plan_handshake(None, false);
     assert_eq!(plans[0].links, [span(1).into()]);
     let session = client.session_id().to_owned();
-    let mut server = accept_with(Some(&session), Options::default(), &registry, Vouch::NoCallback);
+    let mut server = accept_with(
+        Some(&session),
+        Options::default(),
+        &registry,
+        Vouch::NoCallback,
+    );
     let plans = server.core.plan_handshake(None, false);
     assert_eq!(plans[0].links, [span(2).into()]);
 }
@@ -124,7 +156,11 @@ fn without_a_handshake_span_the_first_call_links_the_old_connection() {
     let mut core = Connection::client(again, endpoint(), [9; 16]).unwrap();
     assert!(core.plan_handshake(Some(&span(5).into()), true).is_empty());
     core.request(RequestTarget::new("localhost"), None);
-    core.open_client(&HandshakeResponse::from_headers([("wirespan", &b"1"[..])]), 0).unwrap();
+    core.open_client(
+        &HandshakeResponse::from_headers([("wirespan", &b"1"[..])]),
+        0,
+    )
+    .unwrap();
     let (_, first) = core.plan_call(None, None, 0).unwrap();
     assert_eq!(first.links, [span(5).into(), span(1).into()]);
     let (_, second) = core.plan_call(None, None, 0).unwrap();
@@ -134,7 +170,9 @@ fn without_a_handshake_span_the_first_call_links_the_old_connection() {
 #[test]
 fn an_always_peer_is_told_the_session_with_each_stream() {
     let mut always = Options::default();
-    always.set("mode", OptionValue::Text("always".into())).unwrap();
+    always
+        .set("mode", OptionValue::Text("always".into()))
+        .unwrap();
     let mut core = Connection::client(always.clone(), endpoint(), [0xc1; 16]).unwrap();
     core.plan_handshake(None, false);
     core.request(RequestTarget::new("localhost"), None);
@@ -149,9 +187,16 @@ fn an_always_peer_is_told_the_session_with_each_stream() {
     server.core.open_server(0).unwrap();
     let call = client.call("a");
     let wire = client.send(call, "1");
-    assert!(wire.as_text().contains(&format!("\"session\":\"{}\"", "c1".repeat(16))));
+    assert!(
+        wire.as_text()
+            .contains(&format!("\"session\":\"{}\"", "c1".repeat(16)))
+    );
     let key = server.receive(&wire).stream;
-    assert_eq!(server.core.session_id(), "c1".repeat(16), "nothing else named a session");
+    assert_eq!(
+        server.core.session_id(),
+        "c1".repeat(16),
+        "nothing else named a session"
+    );
     let reply = server.send(key, "2");
     assert!(reply.as_text().contains("\"session\":\"c1"));
     let second = client.send(call, "3");
