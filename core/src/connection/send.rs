@@ -387,9 +387,17 @@ impl Connection {
     }
 
     /// The baggage that the allow-list lets out, as a header value; `None` if there is none.
-    fn outgoing_baggage(&self, context: &ContextRef<'_>) -> Option<String> {
+    fn outgoing_baggage(&mut self, context: &ContextRef<'_>) -> Option<String> {
         let allowed = context.baggage?.filtered(&self.options.baggage_out);
-        (!allowed.is_empty()).then(|| allowed.to_header())
+        if allowed.is_empty() {
+            return None;
+        }
+        let (header, dropped) = allowed.encode();
+        self.counters.add(
+            Counter::DroppedBaggage,
+            u32::try_from(dropped).unwrap_or(u32::MAX),
+        );
+        Some(header)
     }
 
     pub(super) fn recognition(&self) -> Option<Recognition> {

@@ -66,10 +66,10 @@ pub(super) fn scan<'m>(
         return Err(Plain::Malformed(Refusal::Structure));
     }
     let payload = FIXED_BYTES + usize::from(u16::from_be_bytes([high, low]));
+    let mut rest = message.get(FIXED_BYTES..payload).ok_or(truncated)?;
     if payload > max_header_bytes {
         return Err(Plain::HeadTooLong);
     }
-    let mut rest = message.get(FIXED_BYTES..payload).ok_or(truncated)?;
     let mut count = 0;
     if flags & FLAG_TRACE != 0 {
         let (block, entries) = rest.split_first_chunk::<TRACE_BYTES>().ok_or(truncated)?;

@@ -9,9 +9,12 @@
 
 mod calls;
 mod dependencies;
+mod envelope;
+mod envelope_props;
 mod flow;
 mod harness;
 mod negotiation;
+mod schema;
 mod sessions;
 mod spans;
 mod trace;
