@@ -12,6 +12,8 @@ pub mod metrics;
 pub mod names;
 #[cfg(feature = "opentelemetry")]
 pub mod otel;
+#[cfg(feature = "tokio-tungstenite")]
+pub mod tokio_tungstenite;
 pub mod trace;
 
 pub use error::{Error, ErrorKind, Refusal};
