@@ -1,0 +1,451 @@
+//! The few parts of Node-API that the addon uses, behind functions that cannot be misused from within this crate.
+
+use std::ffi::c_void;
+use std::ptr;
+
+use napi_sys as sys;
+use wirespan::{Error, ErrorKind};
+
+/// A JavaScript value, valid as long as the call in which it was seen.
+pub(crate) type Value = sys::napi_value;
+
+/// The most arguments that a function of the addon takes.
+const MAX_ARGS: usize = 10;
+
+/// One call from JavaScript: its environment and its arguments. Absent arguments are `undefined`.
+pub(crate) struct Js {
+    env: sys::napi_env,
+    args: [Value; MAX_ARGS],
+}
+
+/// The types of values that the addon tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Type {
+    /// `undefined` or `null`.
+    Absent,
+    /// A string.
+    Text,
+    /// A number.
+    Number,
+    /// A bigint.
+    BigInt,
+    /// An object, such as a `Uint8Array`.
+    Object,
+    /// Anything else.
+    Other,
+}
+
+impl Js {
+    /// Reads the arguments of a call, and the data that its function was made with.
+    ///
+    /// # Safety
+    ///
+    /// `env` and `info` are those of a callback that is running.
+    pub(crate) unsafe fn new(
+        env: sys::napi_env,
+        info: sys::napi_callback_info,
+    ) -> (Self, *mut c_void) {
+        let mut args = [ptr::null_mut(); MAX_ARGS];
+        let mut count = MAX_ARGS;
+        let mut data = ptr::null_mut();
+        // SAFETY: the caller vouches for both handles; every pointer is to a live local of the size that is stated.
+        unsafe {
+            sys::napi_get_cb_info(
+                env,
+                info,
+                &raw mut count,
+                args.as_mut_ptr(),
+                ptr::null_mut(),
+                &raw mut data,
+            );
+        }
+        (Self { env, args }, data)
+    }
+
+    /// The environment of the call.
+    pub(crate) fn env(&self) -> sys::napi_env {
+        self.env
+    }
+
+    /// The argument at a position.
+    pub(crate) fn arg(&self, index: usize) -> Value {
+        self.args[index]
+    }
+
+    /// The type of an argument.
+    pub(crate) fn kind(&self, index: usize) -> Type {
+        self.kind_of(self.args[index])
+    }
+
+    fn kind_of(&self, value: Value) -> Type {
+        let mut kind = 0;
+        // SAFETY: the value belongs to the running call; the pointer is to a live local.
+        let status = unsafe { sys::napi_typeof(self.env, value, &raw mut kind) };
+        match kind {
+            _ if status != sys::Status::napi_ok => Type::Other,
+            sys::ValueType::napi_undefined | sys::ValueType::napi_null => Type::Absent,
+            sys::ValueType::napi_string => Type::Text,
+            sys::ValueType::napi_number => Type::Number,
+            sys::ValueType::napi_bigint => Type::BigInt,
+            sys::ValueType::napi_object => Type::Object,
+            _ => Type::Other,
+        }
+    }
+
+    /// A number that fits 32 bits: a handle, a key, flags.
+    pub(crate) fn u32(&self, index: usize, name: &'static str) -> Result<u32, Error> {
+        let mut number = 0;
+        // SAFETY: as in `kind_of`.
+        let status =
+            unsafe { sys::napi_get_value_uint32(self.env, self.args[index], &raw mut number) };
+        if status == sys::Status::napi_ok {
+            Ok(number)
+        } else {
+            Err(wrong(name, "must be a number"))
+        }
+    }
+
+    /// A number or bigint of nanoseconds, or another whole number that is not negative.
+    pub(crate) fn u64(&self, index: usize, name: &'static str) -> Result<u64, Error> {
+        let mut number = 0.0;
+        // SAFETY: as in `kind_of`.
+        let status =
+            unsafe { sys::napi_get_value_double(self.env, self.args[index], &raw mut number) };
+        if status == sys::Status::napi_ok {
+            // Beyond 2^64 the conversion stays at the largest value.
+            return if number >= 0.0 {
+                Ok(number as u64)
+            } else {
+                Err(wrong(name, NOT_NEGATIVE))
+            };
+        }
+        let (mut number, mut lossless) = (0, false);
+        // SAFETY: as in `kind_of`.
+        let status = unsafe {
+            sys::napi_get_value_bigint_uint64(
+                self.env,
+                self.args[index],
+                &raw mut number,
+                &raw mut lossless,
+            )
+        };
+        if status == sys::Status::napi_ok && lossless {
+            Ok(number)
+        } else {
+            Err(wrong(name, NOT_NEGATIVE))
+        }
+    }
+
+    /// As [`Js::u64`], or nothing.
+    pub(crate) fn optional_u64(
+        &self,
+        index: usize,
+        name: &'static str,
+    ) -> Result<Option<u64>, Error> {
+        if self.kind(index) == Type::Absent {
+            Ok(None)
+        } else {
+            self.u64(index, name).map(Some)
+        }
+    }
+
+    /// As [`Js::u32`], or nothing.
+    pub(crate) fn optional_u32(
+        &self,
+        index: usize,
+        name: &'static str,
+    ) -> Result<Option<u32>, Error> {
+        if self.kind(index) == Type::Absent {
+            Ok(None)
+        } else {
+            self.u32(index, name).map(Some)
+        }
+    }
+
+    /// Whether an argument is `true`.
+    pub(crate) fn flag(&self, index: usize) -> bool {
+        let mut flag = false;
+        // SAFETY: as in `kind_of`.
+        let status = unsafe { sys::napi_get_value_bool(self.env, self.args[index], &raw mut flag) };
+        status == sys::Status::napi_ok && flag
+    }
+
+    /// A string.
+    pub(crate) fn text(&self, index: usize, name: &'static str) -> Result<String, Error> {
+        self.text_of(self.args[index], name)
+    }
+
+    /// A string, or nothing.
+    pub(crate) fn optional_text(
+        &self,
+        index: usize,
+        name: &'static str,
+    ) -> Result<Option<String>, Error> {
+        if self.kind(index) == Type::Absent {
+            Ok(None)
+        } else {
+            self.text(index, name).map(Some)
+        }
+    }
+
+    fn text_of(&self, value: Value, name: &'static str) -> Result<String, Error> {
+        let mut bytes = Vec::new();
+        self.read_text(value, name, &mut bytes)?;
+        String::from_utf8(bytes).map_err(|_| wrong(name, "must be text"))
+    }
+
+    /// Writes a string as UTF-8 into a buffer that is kept, and lends it. A lone surrogate becomes U+FFFD.
+    pub(crate) fn text_into<'b>(
+        &self,
+        index: usize,
+        name: &'static str,
+        buffer: &'b mut Vec<u8>,
+    ) -> Result<&'b str, Error> {
+        self.read_text(self.args[index], name, buffer)?;
+        std::str::from_utf8(buffer).map_err(|_| wrong(name, "must be text"))
+    }
+
+    fn read_text(
+        &self,
+        value: Value,
+        name: &'static str,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        buffer.clear();
+        let mut units = 0;
+        // SAFETY: as in `kind_of`; without a buffer only the length is asked for, which V8 knows.
+        let status = unsafe {
+            sys::napi_get_value_string_utf16(self.env, value, ptr::null_mut(), 0, &raw mut units)
+        };
+        if status != sys::Status::napi_ok {
+            return Err(wrong(name, "must be a string"));
+        }
+        let mut bytes = 3 * units;
+        if units > 16 * 1024 {
+            // A long string is measured before memory is set aside for the worst case.
+            // SAFETY: as above.
+            unsafe {
+                sys::napi_get_value_string_utf8(
+                    self.env,
+                    value,
+                    ptr::null_mut(),
+                    0,
+                    &raw mut bytes,
+                );
+            }
+        }
+        buffer.reserve(bytes + 1);
+        let mut written = 0;
+        // SAFETY: the buffer has room for the text and the NUL behind it; `written` is at most that room minus one.
+        unsafe {
+            let start = buffer.as_mut_ptr().cast();
+            sys::napi_get_value_string_utf8(self.env, value, start, bytes + 1, &raw mut written);
+            buffer.set_len(written);
+        }
+        Ok(())
+    }
+
+    /// The strings of an array; absent means none.
+    pub(crate) fn texts(&self, index: usize, name: &'static str) -> Result<Vec<String>, Error> {
+        let array = self.args[index];
+        match self.kind(index) {
+            Type::Absent => return Ok(Vec::new()),
+            Type::Text => return Ok(vec![self.text(index, name)?]),
+            Type::Object => {}
+            _ => return Err(wrong(name, "must be an array of strings")),
+        }
+        let mut length = 0;
+        // SAFETY: as in `kind_of`.
+        let status = unsafe { sys::napi_get_array_length(self.env, array, &raw mut length) };
+        if status != sys::Status::napi_ok {
+            return Err(wrong(name, "must be an array of strings"));
+        }
+        (0..length)
+            .map(|at| {
+                let mut element = ptr::null_mut();
+                // SAFETY: as in `kind_of`.
+                let status =
+                    unsafe { sys::napi_get_element(self.env, array, at, &raw mut element) };
+                if status != sys::Status::napi_ok {
+                    return Err(wrong(name, "must be an array of strings"));
+                }
+                self.text_of(element, name)
+            })
+            .collect()
+    }
+
+    /// The bytes of a `Uint8Array` or `Buffer`, for as long as the call lasts.
+    pub(crate) fn bytes(&self, index: usize, name: &'static str) -> Result<&[u8], Error> {
+        let (data, length) = self.memory(index, sys::TypedarrayType::uint8_array, name)?;
+        if length == 0 {
+            return Ok(&[]);
+        }
+        // SAFETY: V8 keeps the memory of an array in place while a call holds it, and no JavaScript runs during the call.
+        // The JavaScript side copies arrays that share their memory with other threads.
+        Ok(unsafe { std::slice::from_raw_parts(data.cast::<u8>(), length) })
+    }
+
+    /// Where the memory of a typed array is, and how many elements it has. One that is detached is refused.
+    pub(crate) fn memory(
+        &self,
+        index: usize,
+        expected: sys::napi_typedarray_type,
+        name: &'static str,
+    ) -> Result<(*mut c_void, usize), Error> {
+        let (mut kind, mut length, mut data) = (0, 0, ptr::null_mut());
+        // SAFETY: as in `kind_of`; what is not asked for is null.
+        let status = unsafe {
+            sys::napi_get_typedarray_info(
+                self.env,
+                self.args[index],
+                &raw mut kind,
+                &raw mut length,
+                &raw mut data,
+                ptr::null_mut(),
+                ptr::null_mut(),
+            )
+        };
+        if status != sys::Status::napi_ok || kind != expected {
+            return Err(wrong(name, "must be a Buffer or Uint8Array"));
+        }
+        if length == 0 && self.is_detached(self.args[index]) {
+            return Err(wrong(
+                name,
+                "is detached: its memory was transferred elsewhere",
+            ));
+        }
+        Ok((data, length))
+    }
+
+    fn is_detached(&self, array: Value) -> bool {
+        let (mut buffer, mut detached) = (ptr::null_mut(), false);
+        // SAFETY: as in `kind_of`; `array` was found to be a typed array.
+        unsafe {
+            let status = sys::napi_get_typedarray_info(
+                self.env,
+                array,
+                ptr::null_mut(),
+                ptr::null_mut(),
+                ptr::null_mut(),
+                &raw mut buffer,
+                ptr::null_mut(),
+            );
+            status == sys::Status::napi_ok
+                && sys::napi_is_detached_arraybuffer(self.env, buffer, &raw mut detached)
+                    == sys::Status::napi_ok
+                && detached
+        }
+    }
+
+    /// `undefined`.
+    pub(crate) fn undefined(&self) -> Value {
+        let mut value = ptr::null_mut();
+        // SAFETY: as in `kind_of`.
+        unsafe { sys::napi_get_undefined(self.env, &raw mut value) };
+        value
+    }
+
+    /// A number.
+    pub(crate) fn number(&self, number: u32) -> Value {
+        let mut value = ptr::null_mut();
+        // SAFETY: as in `kind_of`.
+        unsafe { sys::napi_create_uint32(self.env, number, &raw mut value) };
+        value
+    }
+
+    /// `true` or `false`.
+    pub(crate) fn boolean(&self, flag: bool) -> Value {
+        let mut value = ptr::null_mut();
+        // SAFETY: as in `kind_of`.
+        unsafe { sys::napi_get_boolean(self.env, flag, &raw mut value) };
+        value
+    }
+
+    /// A string.
+    pub(crate) fn string(&self, text: &str) -> Result<Value, Error> {
+        let mut value = ptr::null_mut();
+        // SAFETY: the pointer and the length are those of `text`, which lives through the call.
+        let status = unsafe {
+            sys::napi_create_string_utf8(
+                self.env,
+                text.as_ptr().cast(),
+                length_of(text),
+                &raw mut value,
+            )
+        };
+        made(status, value, "a string")
+    }
+
+    /// A string, or `undefined`.
+    pub(crate) fn optional_string(&self, text: Option<&str>) -> Result<Value, Error> {
+        text.map_or_else(|| Ok(self.undefined()), |text| self.string(text))
+    }
+
+    /// A new `Buffer` of this length, filled by `fill`.
+    pub(crate) fn buffer(
+        &self,
+        length: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<Value, Error> {
+        let (mut value, mut data) = (ptr::null_mut(), ptr::null_mut());
+        // SAFETY: as in `kind_of`.
+        let status =
+            unsafe { sys::napi_create_buffer(self.env, length, &raw mut data, &raw mut value) };
+        let value = made(status, value, "a Buffer")?;
+        if length > 0 {
+            // SAFETY: a new buffer of `length` bytes that nobody else knows yet. Its memory comes from Node.js, which lets
+            // scripts read it: to this side it holds some bytes, not undefined ones.
+            fill(unsafe { std::slice::from_raw_parts_mut(data.cast::<u8>(), length) });
+        }
+        Ok(value)
+    }
+
+    /// Calls a function with strings and numbers; gives what it returns.
+    ///
+    /// # Safety
+    ///
+    /// `function` refers to a function of this environment.
+    pub(crate) unsafe fn call(&self, function: sys::napi_ref, args: &[Value]) -> Option<Value> {
+        let (mut target, mut result) = (ptr::null_mut(), ptr::null_mut());
+        // SAFETY: the caller vouches for the reference; the arguments belong to the running call.
+        unsafe {
+            if sys::napi_get_reference_value(self.env, function, &raw mut target)
+                != sys::Status::napi_ok
+            {
+                return None;
+            }
+            let status = sys::napi_call_function(
+                self.env,
+                self.undefined(),
+                target,
+                args.len(),
+                args.as_ptr(),
+                &raw mut result,
+            );
+            (status == sys::Status::napi_ok).then_some(result)
+        }
+    }
+}
+
+/// What is wrong with an argument.
+pub(crate) fn wrong(name: &'static str, message: &'static str) -> Error {
+    Error::invalid_argument(name, message)
+}
+
+fn made(status: sys::napi_status, value: Value, what: &str) -> Result<Value, Error> {
+    if status == sys::Status::napi_ok {
+        Ok(value)
+    } else {
+        Err(Error::new(
+            ErrorKind::Limit,
+            format!("Node.js could not make {what}: it may be too large"),
+        ))
+    }
+}
+
+fn length_of(text: &str) -> isize {
+    // No string in memory is longer.
+    isize::try_from(text.len()).unwrap_or(isize::MAX)
+}
+
+const NOT_NEGATIVE: &str = "must be a number or bigint that is not negative";

@@ -1,0 +1,295 @@
+//! What the addon keeps for one environment: the main thread or one worker. Nothing is shared between environments.
+
+use std::ffi::c_void;
+use std::ptr;
+
+use napi_sys as sys;
+use rustc_hash::FxHashMap;
+use wirespan::connection::{
+    Connection, ContextRef, Event, HandshakeRequest, SessionRegistry, SpanEnd,
+};
+use wirespan::metrics::{StreamMetrics, Summary};
+use wirespan::trace::{Baggage, TraceParent};
+use wirespan::{Error, ErrorKind};
+
+use crate::js::{Js, wrong};
+
+/// Everything of one environment.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) connections: Table<Held>,
+    pub(crate) requests: Table<HandshakeRequest>,
+    pub(crate) registries: Table<SessionRegistry>,
+    pub(crate) metrics: Table<StreamMetrics>,
+    pub(crate) out: Out,
+    /// The context that the next sending uses, if it says so.
+    pub(crate) context: Context,
+    /// What the last received message has beside its payload, as JSON, until it is fetched.
+    pub(crate) extras: Option<String>,
+    /// A body that came as a string, kept so that its memory is used again.
+    pub(crate) text: Vec<u8>,
+    /// Makes the error that is thrown.
+    pub(crate) make_error: sys::napi_ref,
+}
+
+/// A connection and what its host has yet to take.
+pub(crate) struct Held {
+    pub(crate) core: Connection,
+    /// The next event, taken ahead so that JavaScript is told whether there is one.
+    pub(crate) next: Option<Event>,
+    /// The end of a span that was polled last, for those who want its attributes.
+    pub(crate) ended: Option<Box<SpanEnd>>,
+}
+
+impl Held {
+    pub(crate) fn new(core: Connection) -> Self {
+        Self {
+            core,
+            next: None,
+            ended: None,
+        }
+    }
+}
+
+/// A context in the core's terms.
+#[derive(Default)]
+pub(crate) struct Context {
+    pub(crate) trace_parent: Option<TraceParent>,
+    pub(crate) trace_state: String,
+    pub(crate) baggage: Option<Baggage>,
+}
+
+impl Context {
+    /// The context as the core borrows it, or none.
+    pub(crate) fn borrow(&self, wanted: bool) -> ContextRef<'_> {
+        if wanted {
+            ContextRef {
+                trace_parent: self.trace_parent,
+                trace_state: &self.trace_state,
+                baggage: self.baggage.as_ref(),
+            }
+        } else {
+            ContextRef::default()
+        }
+    }
+}
+
+/// Things that JavaScript names by a number. A number is not used again before four billion others were.
+pub(crate) struct Table<T> {
+    entries: FxHashMap<u32, T>,
+    last: u32,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self {
+            entries: FxHashMap::default(),
+            last: 0,
+        }
+    }
+}
+
+impl<T> Table<T> {
+    pub(crate) fn insert(&mut self, entry: T) -> u32 {
+        loop {
+            self.last = self.last.checked_add(1).unwrap_or(1);
+            if !self.entries.contains_key(&self.last) {
+                break;
+            }
+        }
+        self.entries.insert(self.last, entry);
+        self.last
+    }
+
+    pub(crate) fn get(&mut self, handle: u32) -> Result<&mut T, Error> {
+        self.entries.get_mut(&handle).ok_or_else(|| {
+            Error::new(
+                ErrorKind::InvalidState,
+                "this object was freed: make a new one",
+            )
+        })
+    }
+
+    pub(crate) fn remove(&mut self, handle: u32) -> Option<T> {
+        self.entries.remove(&handle)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+/// Where functions that are called for each message leave their results: two arrays that JavaScript registered once.
+pub(crate) struct Out {
+    words: *mut u32,
+    numbers: *mut f64,
+    /// Keep the arrays alive.
+    references: Vec<sys::napi_ref>,
+}
+
+impl Default for Out {
+    fn default() -> Self {
+        Self {
+            words: ptr::null_mut(),
+            numbers: ptr::null_mut(),
+            references: Vec::new(),
+        }
+    }
+}
+
+/// Places in the array of words.
+pub(crate) mod word {
+    /// 1 if events wait to be polled.
+    pub(crate) const EVENTS: usize = 0;
+    /// Form of a frame: 0 text, 1 binary.
+    pub(crate) const FORM: usize = 1;
+    /// Stream of a received message.
+    pub(crate) const STREAM: usize = 2;
+    /// Payload: 0 nothing, 1 a range of the message, 2 the string that was returned.
+    pub(crate) const PAYLOAD: usize = 3;
+    pub(crate) const START: usize = 4;
+    pub(crate) const END: usize = 5;
+    /// Bits of what else came: see [`super::flag`].
+    pub(crate) const FLAGS: usize = 6;
+    pub(crate) const TRACE_FLAGS: usize = 7;
+    /// The 24 bytes of a trace id and a span id.
+    pub(crate) const IDS: usize = 8;
+    /// Number of words.
+    pub(crate) const COUNT: usize = 16;
+}
+
+/// Bits of what came with a received message.
+pub(crate) mod flag {
+    /// It has a context.
+    pub(crate) const CONTEXT: u32 = 1;
+    /// The context is to be linked, not continued.
+    pub(crate) const LINKED: u32 = 2;
+    /// There are extras to fetch.
+    pub(crate) const EXTRAS: u32 = 4;
+}
+
+/// Places in the array of numbers.
+pub(crate) mod number {
+    /// When the connection wants to be woken; infinite if never.
+    pub(crate) const DEADLINE: usize = 0;
+    /// The summary of what was sent, or the only one.
+    pub(crate) const SUMMARY: usize = 1;
+    /// Numbers of a summary.
+    pub(crate) const SUMMARY_LEN: usize = 19;
+    /// The summary of what was received.
+    pub(crate) const RECEIVED: usize = SUMMARY + SUMMARY_LEN;
+    /// A stall: when, how long, which chunk.
+    pub(crate) const STALL: usize = RECEIVED + SUMMARY_LEN;
+    /// Number of numbers.
+    pub(crate) const COUNT: usize = STALL + 3;
+}
+
+impl Out {
+    /// Takes the two arrays, which JavaScript never gives to anybody else.
+    pub(crate) fn register(&mut self, js: &Js, words: usize, numbers: usize) -> Result<(), Error> {
+        let (word_memory, word_count) =
+            js.memory(words, sys::TypedarrayType::uint32_array, "words")?;
+        let (number_memory, number_count) =
+            js.memory(numbers, sys::TypedarrayType::float64_array, "numbers")?;
+        if word_count != word::COUNT || number_count != number::COUNT {
+            return Err(wrong(
+                "words",
+                "must have the lengths that this addon was built for",
+            ));
+        }
+        for index in [words, numbers] {
+            self.references.push(reference(js, index)?);
+        }
+        (self.words, self.numbers) = (word_memory.cast(), number_memory.cast());
+        Ok(())
+    }
+
+    pub(crate) fn is_registered(&self) -> bool {
+        !self.words.is_null() && !self.numbers.is_null()
+    }
+
+    pub(crate) fn set(&mut self, place: usize, value: u32) {
+        assert!(place < word::COUNT, "a place of the table above");
+        if !self.words.is_null() {
+            // SAFETY: the array has `COUNT` words and is kept alive by its reference; V8 does not move it.
+            unsafe { self.words.add(place).write(value) };
+        }
+    }
+
+    pub(crate) fn set_number(&mut self, place: usize, value: f64) {
+        assert!(place < number::COUNT, "a place of the table above");
+        if !self.numbers.is_null() {
+            // SAFETY: as in `set`.
+            unsafe { self.numbers.add(place).write(value) };
+        }
+    }
+
+    pub(crate) fn set_ids(&mut self, trace_parent: &TraceParent) {
+        if !self.words.is_null() {
+            // SAFETY: the six words from `IDS` on are within the array, see `set`.
+            unsafe {
+                let place = self.words.add(word::IDS).cast::<u8>();
+                ptr::copy_nonoverlapping(trace_parent.trace_id.as_ptr(), place, 16);
+                ptr::copy_nonoverlapping(trace_parent.span_id.as_ptr(), place.add(16), 8);
+            }
+        }
+    }
+
+    /// Writes a summary; what is absent is NaN.
+    pub(crate) fn set_summary(&mut self, place: usize, summary: &Summary) {
+        let count = |number: u64| number as f64;
+        let time = |ns: Option<u64>| ns.map_or(f64::NAN, |ns| ns as f64);
+        let exact = |ns: Option<f64>| ns.unwrap_or(f64::NAN);
+        let values: [f64; number::SUMMARY_LEN] = [
+            count(summary.chunks),
+            count(summary.bytes),
+            time(summary.time_to_first_chunk_ns),
+            time(summary.time_to_last_chunk_ns),
+            time(summary.duration_ns),
+            exact(summary.rate),
+            count(summary.intervals),
+            exact(summary.interval_avg_ns),
+            time(summary.interval_min_ns),
+            time(summary.interval_max_ns),
+            exact(summary.interval_p50_ns),
+            exact(summary.interval_p90_ns),
+            exact(summary.interval_p95_ns),
+            exact(summary.interval_p99_ns),
+            summary.relative_error,
+            count(summary.stalls),
+            count(summary.stall_time_ns),
+            f64::from(summary.clock_back),
+            summary.outcome.map_or(f64::NAN, |outcome| {
+                let position = crate::convert::OUTCOMES
+                    .iter()
+                    .position(|other| *other == outcome);
+                position.map_or(f64::NAN, |position| position as f64)
+            }),
+        ];
+        for (index, value) in values.into_iter().enumerate() {
+            self.set_number(place + index, value);
+        }
+    }
+}
+
+/// A reference that keeps an argument alive for as long as the environment.
+pub(crate) fn reference(js: &Js, index: usize) -> Result<sys::napi_ref, Error> {
+    let mut made = ptr::null_mut();
+    // SAFETY: the value belongs to the running call; the pointer is to a live local.
+    let status = unsafe { sys::napi_create_reference(js.env(), js.arg(index), 1, &raw mut made) };
+    if status == sys::Status::napi_ok {
+        Ok(made)
+    } else {
+        Err(wrong("reference", "must be an object"))
+    }
+}
+
+/// Frees the state when its environment ends.
+pub(crate) unsafe extern "C" fn finalize(
+    _env: sys::napi_env,
+    data: *mut c_void,
+    _hint: *mut c_void,
+) {
+    // SAFETY: `data` is the state that was made for this environment, whose functions can no longer be called.
+    drop(unsafe { Box::from_raw(data.cast::<State>()) });
+}
