@@ -1,0 +1,438 @@
+'use strict';
+
+const { SessionRegistry, HandshakeRequest } = require('./handshake.js');
+const { native, words, numbers, WORD, NUMBER } = require('./native.js');
+const { SEND, bytesOf, isBinary, jsonOf } = require('./body.js');
+const { Summary } = require('./metrics.js');
+const { encodeOptions, withOptionNames } = require('./options.js');
+const { flatten } = require('./flatten.js');
+const { invalid } = require('./error.js');
+const {
+  digitsLeft,
+  flattenBaggage,
+  remoteSpanContext,
+  reviveBaggage,
+  reviveSpanContext,
+  tracestateOf,
+  validTraceparent,
+} = require('./context.js');
+
+/** Frames are written one behind the other into a slab, which is left to the garbage collector when it is full. */
+const SLAB_BYTES = 64 * 1024;
+let slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+let slabUsed = 0;
+
+const freed = new FinalizationRegistry((handle) => native.connectionFree(handle));
+
+/** Bits of `words[FLAGS]`. */
+const FLAG = { CONTEXT: 1, LINKED: 2, EXTRAS: 4 };
+
+/** The span context and baggage that the addon holds for the next sending. */
+let heldSpan;
+let heldBaggage;
+
+/** Hands a context to the addon, unless it holds it already. Returns the flag that says whether there is one. */
+function holdContext(span, baggage) {
+  if (span === undefined && baggage === undefined) return 0;
+  if (span !== heldSpan || baggage !== heldBaggage) {
+    const traceparent = validTraceparent(span);
+    // Nothing counts as held if the addon refuses it.
+    heldSpan = heldBaggage = undefined;
+    native.setContext(traceparent, traceparent && tracestateOf(span), flattenBaggage(baggage));
+    heldSpan = span;
+    heldBaggage = baggage;
+  }
+  return SEND.CONTEXT;
+}
+
+/** What came of a received message. `stream` is 0 for messages outside every stream. */
+class Received {
+  #digits;
+  #traceFlags;
+  #linked;
+  #extras;
+  #remote;
+
+  constructor(message, binary, text) {
+    const flags = words[WORD.FLAGS];
+    this.stream = words[WORD.STREAM];
+    /** Whether it came as a binary message. */
+    this.binary = binary;
+    this.#extras = (flags & FLAG.EXTRAS) !== 0 ? native.extras() : undefined;
+    this.#digits = (flags & FLAG.CONTEXT) !== 0 ? digitsLeft() : undefined;
+    this.#traceFlags = words[WORD.TRACE_FLAGS];
+    this.#linked = (flags & FLAG.LINKED) !== 0;
+    /** The payload: bytes that are a view of the message, text that was inside a JSON string, or undefined for nothing. */
+    this.payload = undefined;
+    const payload = words[WORD.PAYLOAD];
+    if (payload === 1) this.payload = view(message, words[WORD.START], words[WORD.END]);
+    else if (payload === 2) this.payload = text;
+  }
+
+  get #more() {
+    if (typeof this.#extras === 'string') {
+      const { opened, headers, baggage, traceState } = JSON.parse(this.#extras);
+      if (opened !== null) opened.plan = revivePlan(opened.plan);
+      this.#extras = { opened: opened ?? undefined, headers, baggage: reviveBaggage(baggage), traceState };
+    }
+    return this.#extras;
+  }
+
+  get #span() {
+    if (this.#digits !== undefined) {
+      this.#remote ??= remoteSpanContext(this.#digits, this.#traceFlags, this.#more?.traceState);
+    }
+    return this.#remote;
+  }
+
+  /** The sender's span, to be used as parent. */
+  get spanContext() {
+    return this.#linked ? undefined : this.#span;
+  }
+
+  /** The sender's span, to be linked; present under trust `link`. */
+  get link() {
+    return this.#linked ? this.#span : undefined;
+  }
+
+  /** The call or transfer that the message opens. */
+  get opened() {
+    return this.#more?.opened;
+  }
+
+  /** The baggage that came with the message and that the allow-list lets through. */
+  get baggage() {
+    return this.#more?.baggage;
+  }
+
+  /** The application's own headers, as `[name, value]` in the order sent. */
+  get headers() {
+    return this.#more?.headers ?? [];
+  }
+}
+
+/** Part of a message, as a Buffer over the same memory. */
+function view(message, start, end) {
+  if (start === 0 && end === message.length && Buffer.isBuffer(message)) return message;
+  return Buffer.from(message.buffer, message.byteOffset + start, end - start);
+}
+
+function revivePlan(plan) {
+  plan.remote = reviveSpanContext(plan.remote);
+  plan.links = plan.links.map(reviveSpanContext);
+  return plan;
+}
+
+/** One side of a connection without any I/O: bytes, times and entropy go in; frames, events and plans of spans come out. */
+class Connection {
+  #handle;
+
+  constructor(handle, token) {
+    if (token !== freed) throw invalid('Connection', 'is made by Connection.client() or Connection.server()');
+    this.#handle = handle;
+    freed.register(this, handle, this);
+    /** Whether events wait to be polled. */
+    this.hasEvents = false;
+    /** When `onTime` is to be called, in nanoseconds; Infinity if never. */
+    this.nextDeadline = Number.POSITIVE_INFINITY;
+  }
+
+  /** Makes the connecting side. `entropy` is 16 random bytes for the session id. */
+  static client(options, { address, port, entropy }) {
+    const encoded = encodeOptions(options);
+    const handle = withOptionNames(() => native.client(encoded, address, port, bytesOf(entropy, 'entropy')));
+    return new Connection(handle, freed);
+  }
+
+  /** Makes the accepting side for a request. `vouch` is what the host's callback said of the proposed session. */
+  static server(options, request, { registry, remote, vouch, address, port, entropy }) {
+    if (!(request instanceof HandshakeRequest)) throw invalid('request', 'must be a HandshakeRequest');
+    if (registry !== undefined && !(registry instanceof SessionRegistry)) {
+      throw invalid('registry', 'must be a SessionRegistry');
+    }
+    const encoded = encodeOptions(options);
+    const vouched = vouch === undefined ? 0 : vouch ? 1 : 2;
+    const handle = withOptionNames(() =>
+      native.server(encoded, request._handle, registry?._handle, remote, vouched, address, port, bytesOf(entropy, 'entropy')),
+    );
+    return new Connection(handle, freed);
+  }
+
+  #settled() {
+    this.hasEvents = words[WORD.EVENTS] !== 0;
+    this.nextDeadline = numbers[NUMBER.DEADLINE];
+  }
+
+  /** The plans of the spans to start before the handshake. `http` is the span of an HTTP instrumentation that is current. */
+  planHandshake({ http = undefined, current = false } = {}) {
+    const traceparent = validTraceparent(http);
+    const plans = native.planHandshake(this.#handle, traceparent, traceparent && tracestateOf(http), current);
+    this.#settled();
+    return JSON.parse(plans).map(revivePlan);
+  }
+
+  /** Says that the span of a plan has been started, so that calls and later connections can link it. */
+  spanStarted(span, spanContext) {
+    const traceparent = validTraceparent(spanContext);
+    if (traceparent !== undefined) native.spanStarted(this.#handle, span, traceparent, tracestateOf(spanContext));
+  }
+
+  /** What a client adds to its request: headers, a subprotocol, a parameter of the query. */
+  request({ host, hasSubprotocol = false, hasTraceContext = false, span = undefined }) {
+    const traceparent = validTraceparent(span);
+    const list = traceparent && tracestateOf(span);
+    const additions = JSON.parse(native.request(this.#handle, host, hasSubprotocol, hasTraceContext, traceparent, list));
+    return { ...additions, subprotocol: additions.subprotocol ?? undefined, query: additions.query ?? undefined };
+  }
+
+  /** What a server adds to its response. `selected` is the subprotocol that the application selected. */
+  response(request, selected = undefined) {
+    const { headers, subprotocol } = JSON.parse(native.response(this.#handle, request._handle, selected));
+    return { headers, subprotocol: subprotocol ?? undefined };
+  }
+
+  /** Opens the connecting side with the headers of the response, names and values in turn (`rawHeaders`). */
+  openClient(rawHeaders, now) {
+    native.openClient(this.#handle, rawHeaders, now);
+    this.#settled();
+  }
+
+  /** Opens the accepting side. */
+  openServer(now) {
+    native.openServer(this.#handle, now);
+    this.#settled();
+  }
+
+  /** Says that the handshake failed. */
+  failHandshake(errorType) {
+    native.failHandshake(this.#handle, errorType);
+    this.#settled();
+  }
+
+  /** Plans a call. `current` is the host's current span context. Returns the number of the stream and the plan. */
+  planCall(method, current, now) {
+    return this.#planned(native.planCall(this.#handle, method, validTraceparent(current), now));
+  }
+
+  /** Plans a transfer, as `planCall`. */
+  planTransfer(method, current, now) {
+    return this.#planned(native.planTransfer(this.#handle, method, validTraceparent(current), now));
+  }
+
+  #planned(json) {
+    this.#settled();
+    const { stream, plan } = JSON.parse(json);
+    return { stream, plan: revivePlan(plan) };
+  }
+
+  /**
+   * Makes the frame of a message for a stream, or for 0. Text becomes a text message, bytes a binary one, any other value
+   * JSON text. With `json`, text or bytes are JSON already; with `text`, bytes are UTF-8 text; without a body, `form` counts.
+   * `spanContext` and `baggage` are those of the stream's span; a stream sends them with its first message only.
+   */
+  send(stream, body, options, now) {
+    const { last = false, headers, json = false, text = false, form, spanContext, baggage } = options ?? {};
+    let flags = (last ? SEND.LAST : 0) | (json ? SEND.JSON : 0) | (text ? SEND.TEXT : 0);
+    let given = body;
+    if (body === undefined) flags |= form === 'binary' ? SEND.BINARY : 0;
+    else if (isBinary(body)) given = bytesOf(body, 'body');
+    else if (typeof body !== 'string') {
+      given = jsonOf(body);
+      flags |= SEND.JSON;
+    }
+    flags |= holdContext(spanContext, baggage);
+    const bytes = this._send(stream, given, flags, now, headers === undefined ? undefined : flatten(headers));
+    return { form: words[WORD.FORM] === 1 ? 'binary' : 'text', bytes };
+  }
+
+  /** Makes a frame of a body that is text or bytes. Its form is in the words. */
+  _send(stream, body, flags, now, headers) {
+    const written = native.send(this.#handle, stream, body, flags, slab, slabUsed, now, headers);
+    this.#settled();
+    if (typeof written !== 'number') {
+      // A frame that would fit an empty slab is a sign that this one is full.
+      if (written.length < SLAB_BYTES / 4) {
+        slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+        slabUsed = 0;
+      }
+      return written;
+    }
+    const start = slabUsed;
+    slabUsed += written;
+    return slab.subarray(start, slabUsed);
+  }
+
+  /** Takes a received message, whole. Nothing that a peer sends is an error. */
+  receive(message, binary, now) {
+    return this._receive(bytesOf(message, 'message'), binary, now);
+  }
+
+  _receive(message, binary, now) {
+    const text = native.receive(this.#handle, message, binary, now);
+    this.#settled();
+    return new Received(message, binary, text);
+  }
+
+  /** Notes that a reader took a chunk out of the host's queue. */
+  take(stream, bytes, now) {
+    native.take(this.#handle, stream, bytes, now);
+    this.#settled();
+  }
+
+  /** Ends this side's direction of a stream. */
+  end(stream, { spanContext = undefined, baggage = undefined } = {}, now) {
+    const held = holdContext(spanContext, baggage) !== 0;
+    try {
+      native.end(this.#handle, stream, held, now);
+    } finally {
+      this.#settled();
+    }
+  }
+
+  /** Ends a call that its block left normally, or that its handler returned from. */
+  leave(stream, now) {
+    native.leave(this.#handle, stream, now);
+    this.#settled();
+  }
+
+  /** Cancels a call or transfer. */
+  cancel(stream, now) {
+    native.cancel(this.#handle, stream, now);
+    this.#settled();
+  }
+
+  /** Ends a call or transfer with an error type. */
+  fail(stream, errorType, now) {
+    native.fail(this.#handle, stream, errorType, now);
+    this.#settled();
+  }
+
+  /** Does what is due. */
+  onTime(now) {
+    native.onTime(this.#handle, now);
+    this.#settled();
+  }
+
+  /** Says that another connection took this one's session over. */
+  onSuperseded(now) {
+    native.onSuperseded(this.#handle, now);
+    this.#settled();
+  }
+
+  /** Says that the transport has closed, with the code and reason of its close frame or without one. */
+  onClose(code, reason, now) {
+    native.onClose(this.#handle, code, reason, now);
+    this.#settled();
+  }
+
+  /**
+   * The next event, or undefined. The attributes and events of a span's end are computed unless `isRecording` says that the
+   * span would not take them.
+   */
+  pollEvent(isRecording = undefined) {
+    const polled = native.pollEvent(this.#handle);
+    this.#settled();
+    if (polled === undefined) return undefined;
+    if (typeof polled !== 'string') {
+      return { type: 'frame', form: words[WORD.FORM] === 1 ? 'binary' : 'text', bytes: polled };
+    }
+    const event = JSON.parse(polled);
+    if (event.type === 'spanEnd') {
+      if (event.outcome !== null) {
+        event.metrics = { sent: Summary._left(NUMBER.SUMMARY), received: Summary._left(NUMBER.RECEIVED) };
+      }
+      const wanted = isRecording === undefined || isRecording(event.span);
+      Object.assign(event, wanted ? JSON.parse(native.spanEnd(this.#handle)) : { attributes: {}, events: [] });
+    }
+    for (const key of ['errorType', 'kind', 'outcome']) if (event[key] === null) event[key] = undefined;
+    return event;
+  }
+
+  #snapshot() {
+    return JSON.parse(native.snapshot(this.#handle));
+  }
+
+  get role() {
+    return this.#snapshot().role;
+  }
+
+  /** What is known of the peer: `{known: 'unknown' | 'announced' | 'always', version}`. */
+  get peer() {
+    return this.#snapshot().peer;
+  }
+
+  get sessionId() {
+    return this.#snapshot().sessionId;
+  }
+
+  /** What a later connection needs to continue this session, as its option `session`. */
+  get resumption() {
+    const { sessionId, span } = this.#snapshot().resumption;
+    return { sessionId, span: reviveSpanContext(span) };
+  }
+
+  /** This connection's number within its registry. */
+  get connectionId() {
+    return this.#snapshot().connectionId ?? undefined;
+  }
+
+  /** The connection that lost its session to this one. */
+  get superseded() {
+    return this.#snapshot().superseded ?? undefined;
+  }
+
+  get isOpen() {
+    return this.#snapshot().isOpen;
+  }
+
+  get isReady() {
+    return this.#snapshot().isReady;
+  }
+
+  get mayRead() {
+    return this.#snapshot().mayRead;
+  }
+
+  get openStreams() {
+    return this.#snapshot().openStreams;
+  }
+
+  /** The option in force. */
+  get maxRunning() {
+    return this.#snapshot().maxRunning;
+  }
+
+  /** How often something was dropped, ignored or out of order. */
+  get counters() {
+    return JSON.parse(native.counters(this.#handle));
+  }
+
+  /** Counts something that the host had to drop. */
+  count(counter, n = 1) {
+    native.count(this.#handle, counter, n);
+  }
+
+  /** Names the methods that the application serves. */
+  setMethods(methods) {
+    native.setMethods(this.#handle, methods);
+  }
+
+  /** Says where messages outside every stream go: `deliver`, `queue`, `discard`. */
+  setPlainPolicy(policy) {
+    native.setPlainPolicy(this.#handle, policy);
+  }
+
+  /** The metrics so far of an open stream. */
+  metrics(stream) {
+    if (!native.streamMetrics(this.#handle, stream)) return undefined;
+    return { sent: Summary._left(NUMBER.SUMMARY), received: Summary._left(NUMBER.RECEIVED) };
+  }
+
+  /** Frees the memory at once instead of with the object. Later calls raise `invalid_state`. */
+  free() {
+    freed.unregister(this);
+    native.connectionFree(this.#handle);
+  }
+}
+
+module.exports = { Connection, Received, holdContext };

@@ -1,0 +1,80 @@
+'use strict';
+
+const { native } = require('./native.js');
+const { bytesOf, isBinary, jsonOf } = require('./body.js');
+
+/** A message as bytes, and whether it is binary where nothing else says so. */
+function given(message) {
+  return typeof message === 'string' ? Buffer.from(message) : bytesOf(message, 'message');
+}
+
+/** A message wrapped with headers, by itself. A text message may be given as a string or as its bytes. */
+const Envelope = Object.freeze({
+  /**
+   * Reads a message: its head and where its body stands, or why it is plain. `recognition` is `canonical`, as from a peer that
+   * announced itself, or `any`, as from one that is configured as `always`.
+   */
+  open(message, { binary = false, recognition = 'canonical', maxNesting, maxHeaderBytes } = {}) {
+    const bytes = given(message);
+    const opened = JSON.parse(native.envelopeOpen(bytes, binary, recognition === 'any', maxNesting, maxHeaderBytes));
+    if (!opened.envelope) return { envelope: false, why: opened.why, reason: opened.reason ?? undefined };
+    const { start, end } = opened;
+    const head = Object.fromEntries(Object.entries(opened.head).filter(([, value]) => value !== null));
+    if (head.sent !== undefined) head.sent = BigInt(head.sent);
+    const body = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start);
+    return { envelope: true, head, start, end, body, text: opened.text ?? undefined };
+  },
+
+  /**
+   * Writes an envelope: text into a text one, bytes into a binary one, any other value as JSON, no body as `content:none`.
+   * With `json`, text or bytes are JSON already. Says what was left out to fit.
+   */
+  write(head, body, { json = false, binary = false, maxNesting, maxHeaderBytes } = {}) {
+    const fields = JSON.stringify(head, (_, value) => (typeof value === 'bigint' ? value.toString() : value));
+    let isJson = json;
+    let content = body;
+    if (body !== undefined && typeof body !== 'string') {
+      if (isBinary(body)) content = bytesOf(body, 'body');
+      else {
+        content = jsonOf(body);
+        isJson = true;
+      }
+    }
+    const bytes = native.envelopeWrite(fields, content, isJson, binary, maxNesting, maxHeaderBytes);
+    return { bytes, ...JSON.parse(native.extras()) };
+  },
+
+  /** Writes the head of a received envelope in the other form: everything in front of the body. */
+  convertHead(message, { binary = false, recognition = 'canonical', maxNesting, maxHeaderBytes } = {}) {
+    return native.envelopeConvert(given(message), binary, recognition === 'any', maxNesting, maxHeaderBytes);
+  },
+
+  /** Whether a text goes into an envelope as the JSON value that it is. */
+  isJson(text, { maxNesting } = {}) {
+    return native.classifyText(text, maxNesting);
+  },
+
+  /** Whether a message of the application looks like an envelope, so that it must be wrapped. */
+  isLookAlike(message, { binary = false, recognition = 'canonical', maxNesting } = {}) {
+    return native.isLookAlike(given(message), binary, recognition === 'any', maxNesting);
+  },
+
+  isSessionId(value) {
+    return native.envelopeCheck('session', value);
+  },
+
+  isMethod(value) {
+    return native.envelopeCheck('method', value);
+  },
+
+  isErrorType(value) {
+    return native.envelopeCheck('error', value);
+  },
+
+  /** Whether a text is a decimal number of 64 bits as headers have them. */
+  isNumber(value) {
+    return native.envelopeCheck('number', value);
+  },
+});
+
+module.exports = { Envelope };

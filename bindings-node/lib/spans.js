@@ -1,0 +1,49 @@
+'use strict';
+
+const { ROOT_CONTEXT, SpanKind, SpanStatusCode, context, trace } = require('@opentelemetry/api');
+const { names } = require('./native.js');
+const { wallTime } = require('./clock.js');
+const { withBaggage } = require('./context.js');
+
+/**
+ * Starts and ends the spans that plans ask for, with whatever tracer provider the process has. Without an SDK the spans
+ * record nothing, and contexts still flow.
+ */
+class SpanMaker {
+  #tracer;
+
+  constructor(tracer = trace.getTracer('wirespan', names.version)) {
+    this.#tracer = tracer;
+  }
+
+  /** Starts the span of a plan and returns the context that holds it. */
+  start(plan, { current = context.active(), connection = ROOT_CONTEXT, baggage = undefined } = {}) {
+    let parent = ROOT_CONTEXT;
+    if (plan.parent === 'current') parent = current;
+    else if (plan.parent === 'connection') parent = connection;
+    else if (plan.parent === 'remote') parent = trace.setSpanContext(ROOT_CONTEXT, plan.remote);
+    parent = withBaggage(parent, baggage);
+    const links = plan.links.map((link) => ({ context: link }));
+    const options = { kind: SpanKind[plan.kind], links, attributes: plan.attributes };
+    return trace.setSpan(parent, this.#tracer.startSpan(plan.name, options, parent));
+  }
+
+  /** Sets attributes on the span of a context. */
+  update(spanContext, attributes) {
+    trace.getSpan(spanContext)?.setAttributes(attributes);
+  }
+
+  /** Ends the span of a context as an event of type `spanEnd` says. */
+  end(spanContext, event) {
+    const span = trace.getSpan(spanContext);
+    if (span === undefined) return;
+    if (span.isRecording()) {
+      span.setAttributes(event.attributes);
+      for (const { name, at, attributes } of event.events) span.addEvent(name, attributes, wallTime(at));
+      if (event.status === 'error') span.setStatus({ code: SpanStatusCode.ERROR });
+    }
+    span.end();
+  }
+}
+
+module.exports = { SpanMaker };
