@@ -126,7 +126,9 @@ impl Connector {
         let mut request = request
             .into_client_request()
             .map_err(|error| Error::invalid_argument("url", error.to_string()))?;
-        let host = request.uri().host().unwrap_or_default().to_owned();
+        // The brackets of an IPv6 address belong to the URL, not to the address.
+        let host = request.uri().host().unwrap_or_default();
+        let host = host.trim_matches(['[', ']']).to_owned();
         let default_port = if request.uri().scheme_str() == Some("wss") {
             443
         } else {

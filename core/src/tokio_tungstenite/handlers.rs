@@ -273,7 +273,14 @@ impl Running {
             match handled.catch_unwind().with_context(context).await {
                 Ok(Ok(())) => call.leave(),
                 Ok(Err(failure)) => {
-                    log::error!(
+                    // That the peer cancelled, or has gone, is no failure of the handler.
+                    let level = if self.shared.wants_handler(self.call.key) {
+                        log::Level::Error
+                    } else {
+                        log::Level::Debug
+                    };
+                    log::log!(
+                        level,
                         "wirespan: the handler of {:?} failed: {failure}",
                         self.method()
                     );

@@ -461,6 +461,10 @@ impl Shared {
         notify: &Notify,
         mut done: impl FnMut(&mut State) -> Option<T>,
     ) -> T {
+        // Mostly there is nothing to wait for.
+        if let Some(result) = done(&mut self.lock()) {
+            return result;
+        }
         loop {
             let notified = notify.notified();
             tokio::pin!(notified);

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::{SinkExt, StreamExt};
 use opentelemetry::trace::SpanKind;
 use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::{ClientRequestBuilder, Message as WsMessage};
 use wirespan::ErrorKind;
 use wirespan::connection::Options;
 use wirespan::counters::Counter;
@@ -98,6 +100,59 @@ async fn one_of_eight_calls_stalls_and_the_others_resume_within_the_bound() {
     assert!(sent > 16, "{sent}");
     assert_failed(&span(&session, "stall", SpanKind::Server).await, "overflow");
     assert_failed(&span(&session, "stall", SpanKind::Client).await, "overflow");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pings_are_answered_within_the_bound_while_a_call_stalls() {
+    let handlers = Handlers::new().on("stall", |call: Call| async move {
+        call.connection().closed().await;
+        Ok(())
+    });
+    let server = serve_with(Acceptor::new(impatient()).handlers(handlers)).await;
+    let request =
+        ClientRequestBuilder::new(format!("ws://{}/", server.local_addr()).parse().unwrap())
+            .with_header("wirespan", "1;session=ping-peer");
+    let (raw, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+    let (mut sink, mut source) = raw.split();
+    let started = Instant::now();
+    let flood = tokio::spawn(async move {
+        let opening =
+            "{\"headers\":{\"kind\":\"call\",\"method\":\"stall\",\"stream\":\"1\"},\"body\":0}";
+        sink.send(WsMessage::text(opening)).await.unwrap();
+        let filler = "x".repeat(64 * 1024);
+        for seq in 1..200 {
+            let head = format!("{{\"headers\":{{\"stream\":\"1\",\"seq\":\"{seq}\"}},\"body\":");
+            sink.send(WsMessage::text(format!("{head}\"{filler}\"}}")))
+                .await
+                .unwrap();
+            // A ping carries when it was sent.
+            let now_ms = u64::try_from(started.elapsed().as_millis()).unwrap();
+            sink.send(WsMessage::Ping(now_ms.to_be_bytes().to_vec().into()))
+                .await
+                .unwrap();
+        }
+        sink
+    });
+    let (mut pongs, mut longest_ms, mut ended) = (0, 0, false);
+    while pongs < 199 {
+        match within("a pong", source.next()).await.unwrap().unwrap() {
+            WsMessage::Pong(sent) => {
+                let sent_ms = u64::from_be_bytes(sent[..].try_into().unwrap());
+                let now_ms = u64::try_from(started.elapsed().as_millis()).unwrap();
+                longest_ms = longest_ms.max(now_ms - sent_ms);
+                pongs += 1;
+            }
+            WsMessage::Text(text) => ended |= text.contains("\"error\":\"overflow\""),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(ended, "the call that stalled has ended");
+    let wait_ms = u64::try_from(WAIT.as_millis()).unwrap();
+    assert!(
+        (wait_ms / 2..wait_ms + 2000).contains(&longest_ms),
+        "{longest_ms} ms"
+    );
+    drop(flood.await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]
