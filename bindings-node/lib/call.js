@@ -97,6 +97,11 @@ class Stream {
     this.leave();
   }
 
+  /** The connection that it runs on: handlers call the peer back through it. */
+  get connection() {
+    return this.#host.connection;
+  }
+
   /** Whether the stream is over. */
   get ended() {
     return this.#ended !== undefined;

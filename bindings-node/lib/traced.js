@@ -50,6 +50,7 @@ class TracedConnection {
 
   /** What the streams of the connection may do with it. */
   #host = {
+    connection: this,
     send: (key, body, context, options) => this.#transmit(key, body, context, options),
     end: (key, context) => this.#end(key, context),
     act: (action) => this.#act(action),
