@@ -5,7 +5,7 @@ use std::sync::Arc;
 use opentelemetry::trace::{FutureExt, SpanKind, TraceContextExt};
 use opentelemetry::{Context, KeyValue, baggage::BaggageExt};
 use tokio::sync::mpsc;
-use wirespan::connection::{Mode, Options, Peer, TraceScope};
+use wirespan::connection::{Endpoint, Mode, Options, Peer, TraceScope};
 use wirespan::envelope::{Form, Kind};
 use wirespan::tokio_tungstenite::{Acceptor, Call, Connector, Failure, Handlers, Outgoing};
 use wirespan::trace::AllowList;
@@ -546,4 +546,73 @@ async fn a_handlers_call_can_be_kept_by_a_task_and_ends_with_its_handler() {
         kept.send("late").await.unwrap_err().kind(),
         ErrorKind::InvalidState
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_transport_can_be_connected_and_accepted_over() {
+    sdk();
+    let (near, far) = tokio::io::duplex(64);
+    let acceptor = Acceptor::new(Options::default()).handlers(echo());
+    let accepting = tokio::spawn(async move {
+        acceptor
+            .accept_over(far, Endpoint::default(), None)
+            .await
+            .unwrap()
+    });
+    let connection = Connector::default()
+        .connect_over(near, "ws://tunnel/")
+        .await
+        .unwrap();
+    let accepted = accepting.await.unwrap();
+    assert_eq!(connection.session_id(), accepted.session_id());
+    let mut call = connection.call("echo").unwrap();
+    call.send_last("x".repeat(1000)).await.unwrap();
+    assert_eq!(call.next().await.unwrap().unwrap().bytes().len(), 1000);
+    drop(call);
+    let call = span(&connection.session_id(), "echo", SpanKind::Client).await;
+    assert_eq!(
+        (
+            &*text(&call, "server.address"),
+            number(&call, "server.port")
+        ),
+        ("tunnel", 80)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_something_else_has_parsed_can_be_upgraded() {
+    use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+    sdk();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    let acceptor = Acceptor::new(Options::default()).handlers(echo());
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut begun = None;
+        #[expect(
+            clippy::result_large_err,
+            reason = "the signature is that of the library's callback"
+        )]
+        let callback = |request: &Request, mut response: Response| {
+            let upgrade = acceptor
+                .upgrade(request, Endpoint::default(), None)
+                .unwrap();
+            for (name, value) in upgrade.headers() {
+                response.headers_mut().insert(*name, value.parse().unwrap());
+            }
+            begun = Some(upgrade);
+            Ok(response)
+        };
+        let stream = tokio_tungstenite::accept_hdr_async(stream, callback)
+            .await
+            .unwrap();
+        begun.unwrap().open(stream).unwrap();
+    });
+    let connection = wirespan::tokio_tungstenite::connect(url, Options::default())
+        .await
+        .unwrap();
+    assert_eq!(connection.peer(), Peer::Announced { version: 1 });
+    let mut call = connection.call("echo").unwrap();
+    call.send_last("x").await.unwrap();
+    assert_eq!(call.next().await.unwrap().unwrap().text(), Some("x"));
 }

@@ -5,7 +5,9 @@ use opentelemetry::trace::{FutureExt, SpanKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage};
+use tokio_tungstenite::tungstenite::{
+    ClientRequestBuilder, Error as WsError, Message as WsMessage,
+};
 use wirespan::ErrorKind;
 use wirespan::connection::{Mode, Options, Peer};
 use wirespan::tokio_tungstenite::{Connector, Handlers};
@@ -175,10 +177,9 @@ async fn garbage_behind_a_handshake_ends_calls_with_an_error_and_is_answered_100
     );
     let server = serve(handlers).await;
     let stream = TcpStream::connect(server.local_addr()).await.unwrap();
-    let request = tokio_tungstenite::tungstenite::ClientRequestBuilder::new(
-        format!("ws://{}/", server.local_addr()).parse().unwrap(),
-    )
-    .with_header("wirespan", "1;session=garbage-peer");
+    let request =
+        ClientRequestBuilder::new(format!("ws://{}/", server.local_addr()).parse().unwrap())
+            .with_header("wirespan", "1;session=garbage-peer");
     let (mut raw, _) = tokio_tungstenite::client_async(request, stream)
         .await
         .unwrap();
@@ -214,10 +215,9 @@ async fn envelopes_with_wrong_parts_are_delivered_and_harm_nothing() {
         async move { seen.send(message.to_string()).unwrap() }
     });
     let server = serve(handlers).await;
-    let request = tokio_tungstenite::tungstenite::ClientRequestBuilder::new(
-        format!("ws://{}/", server.local_addr()).parse().unwrap(),
-    )
-    .with_header("wirespan", "1");
+    let request =
+        ClientRequestBuilder::new(format!("ws://{}/", server.local_addr()).parse().unwrap())
+            .with_header("wirespan", "1");
     let (mut raw, _) = tokio_tungstenite::connect_async(request).await.unwrap();
     let plain = [
         "{\"headers\":{\"traceparent\":\"zz\",\"stream\":\"0\"",
@@ -251,4 +251,47 @@ async fn envelopes_with_wrong_parts_are_delivered_and_harm_nothing() {
             Some(body)
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mutated_envelopes_leave_the_connection_alive() {
+    let handlers = echo().on_message(|connection, message| async move {
+        if message.text() == Some("still there?") {
+            connection.send("yes").await.unwrap();
+        }
+    });
+    let server = serve(handlers).await;
+    let request =
+        ClientRequestBuilder::new(format!("ws://{}/", server.local_addr()).parse().unwrap())
+            .with_header("wirespan", "1;session=mutant-peer");
+    let (raw, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+    let (mut sink, mut source) = raw.split();
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = move |below: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        usize::try_from(seed % below as u64).unwrap()
+    };
+    for n in 0..2000 {
+        let stream = 2 * random(40) + 1;
+        let valid = format!(
+            "{{\"headers\":{{\"traceparent\":\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\",\
+             \"kind\":\"call\",\"method\":\"echo\",\"stream\":\"{stream}\"}},\"body\":{n}}}"
+        );
+        let mut bytes = valid.into_bytes();
+        for _ in 0..random(3) {
+            let at = random(bytes.len());
+            bytes[at] = u8::try_from(random(95) + 32).unwrap();
+        }
+        bytes.truncate(bytes.len() - random(2) * random(20));
+        let message = match random(4) {
+            0 => WsMessage::binary([&[0xff, 0x57, 1, 1][..], &bytes].concat()),
+            _ => WsMessage::text(String::from_utf8(bytes).unwrap()),
+        };
+        sink.send(message).await.unwrap();
+    }
+    // No call: one of the mutants may have had the server's own parity, after which nothing opens any more.
+    sink.send(WsMessage::text("still there?")).await.unwrap();
+    while within("the answer", source.next()).await.unwrap().unwrap() != WsMessage::text("yes") {}
 }
