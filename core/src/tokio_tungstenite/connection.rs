@@ -6,6 +6,7 @@ use opentelemetry::Context as OtelContext;
 
 use super::call::{Call, Described, OnDrop, Transfer};
 use super::message::{Message, Outgoing};
+use super::outbox::Origin;
 use super::shared::{Chunk, Phase, Shared, State};
 use crate::connection::{
     Connection, ContextRef, Message as CoreMessage, Peer, PlainPolicy, Plan, ReadEnd, Resumption,
@@ -247,7 +248,7 @@ impl TracedConnection {
             };
             let frame = state.core.send(key, message, carried, shared.now_ns())?;
             let (form, bytes) = (frame.form(), frame.to_vec());
-            shared.enqueue(state, form, bytes);
+            shared.enqueue(state, Origin::Application, form, bytes);
             Ok(())
         })
         .await

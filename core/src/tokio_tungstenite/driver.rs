@@ -26,9 +26,11 @@ where
     let shared = &*closes.0;
     let (mut sink, mut source) = stream.split();
     // Reading and writing never wait for each other, so two peers that both write a lot cannot block each other.
+    // What is queued goes out before more is read.
     let broken = tokio::select! {
-        read = read(shared, &mut source) => read.err(),
+        biased;
         () = write_then_wait(shared, &mut sink) => None,
+        read = read(shared, &mut source) => read.err(),
     };
     if let Some(code) = broken {
         // The peer is told, if it still listens.
@@ -84,6 +86,8 @@ async fn read(
                 None => return Ok(()),
             }
         }
+        // One read of the transport can bring thousands of messages; writing gets its turn in between.
+        tokio::task::coop::consume_budget().await;
     }
 }
 

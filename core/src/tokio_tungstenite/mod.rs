@@ -45,6 +45,7 @@ mod connection;
 mod driver;
 mod handlers;
 mod message;
+mod outbox;
 mod server;
 mod shared;
 

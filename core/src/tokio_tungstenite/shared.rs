@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use super::call::Described;
 use super::handlers::Handlers;
 use super::message::{Message, to_transport};
+use super::outbox::{Origin, Outbox};
 use crate::connection::{
     Connection, Event, IncomingStream, PlainPolicy, Plan, ReadEnd, SpanEnd, SpanKey, StreamKey,
     StreamReport,
@@ -26,13 +27,6 @@ use crate::error::ErrorKind;
 use crate::names::wire_error;
 use crate::otel::{ClockTie, SpanMaker, span_context};
 use crate::trace::Baggage;
-
-/// Bytes that wait for the transport before senders wait too.
-const SENDERS_WAIT_BYTES: usize = 1024 * 1024;
-/// Bytes that wait for the transport before reading stops as well. What is read can make answers, such as refusals, and a
-/// peer that does not read these must not pile them up here. It is more than senders alone can reach with messages of a
-/// usual size, so that two peers that both send a lot never wait for each other.
-const READING_STOPS_BYTES: usize = 4 * SENDERS_WAIT_BYTES;
 
 /// How far the connection is in its life.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,8 +79,7 @@ pub(super) struct State {
     pub(super) phase: Phase,
     /// The close frame with which the connection closed.
     pub(super) close_frame: Option<(u16, String)>,
-    outgoing: VecDeque<tungstenite::Message>,
-    outgoing_bytes: usize,
+    outbox: Outbox,
     /// The deadline that the reading task has set its timer to.
     armed_ns: u64,
     calls: HashMap<StreamKey, CallState>,
@@ -156,8 +149,7 @@ impl Shared {
                 core,
                 phase: Phase::Open,
                 close_frame: None,
-                outgoing: VecDeque::new(),
-                outgoing_bytes: 0,
+                outbox: Outbox::default(),
                 armed_ns: u64::MAX,
                 calls: HashMap::new(),
                 open_spans: HashMap::new(),
@@ -238,7 +230,9 @@ impl Shared {
     pub(super) fn drain(&self, state: &mut State) {
         while let Some(event) = state.core.poll_event() {
             match event {
-                Event::Frame { form, bytes } => self.enqueue(state, form, bytes),
+                Event::Frame { form, bytes } => {
+                    self.enqueue(state, Origin::Connection, form, bytes);
+                }
                 Event::SpanUpdate { span, attributes } => {
                     if let Some(context) = state.open_spans.get(&span) {
                         self.spans.update(context, attributes);
@@ -275,11 +269,10 @@ impl Shared {
         }
     }
 
-    pub(super) fn enqueue(&self, state: &mut State, form: Form, bytes: Vec<u8>) {
+    pub(super) fn enqueue(&self, state: &mut State, origin: Origin, form: Form, bytes: Vec<u8>) {
         // Behind a close frame nothing goes out, and nobody would take it off the queue.
         if matches!(state.phase, Phase::Open | Phase::Closing(..)) {
-            state.outgoing_bytes += bytes.len();
-            state.outgoing.push_back(to_transport(form, bytes));
+            state.outbox.push(origin, to_transport(form, bytes));
             self.to_write.notify_one();
         }
     }
@@ -287,13 +280,12 @@ impl Shared {
     pub(super) fn next_to_write(&self) -> Write {
         let mut guard = self.lock();
         let state = &mut *guard;
-        if let Some(message) = state.outgoing.pop_front() {
-            let before = state.outgoing_bytes;
-            state.outgoing_bytes = before.saturating_sub(message.len());
-            if state.outgoing_bytes < SENDERS_WAIT_BYTES {
+        let held_up_reading = !state.outbox.has_room_for_answers();
+        if let Some(message) = state.outbox.pop() {
+            if state.outbox.has_room() {
                 self.room.notify_waiters();
             }
-            if before >= READING_STOPS_BYTES && state.outgoing_bytes < READING_STOPS_BYTES {
+            if held_up_reading {
                 self.to_read.notify_one();
             }
             return Write::Message(message);
@@ -317,8 +309,7 @@ impl Shared {
         if state.phase != Phase::Closed {
             state.phase = Phase::CloseSent;
         }
-        state.outgoing.clear();
-        state.outgoing_bytes = 0;
+        state.outbox.clear();
         drop(state);
         self.room.notify_waiters();
         self.to_read.notify_one();
@@ -339,7 +330,8 @@ impl Shared {
     pub(super) fn receive(&self, data: &Bytes, form: Form) {
         let mut guard = self.lock();
         let state = &mut *guard;
-        if !state.has_room_to_read() {
+        // While it closes, what the peer still sends is read up to its close frame, but not piled up.
+        if state.phase != Phase::Open && !state.has_room_to_read() {
             state.core.count(Counter::Discarded, 1);
             return;
         }
@@ -540,8 +532,7 @@ impl Shared {
         }
         state.phase = Phase::Closed;
         state.close_frame = state.close_frame.take().or(sent);
-        state.outgoing.clear();
-        state.outgoing_bytes = 0;
+        state.outbox.clear();
         let (code, reason) = match &state.close_frame {
             Some((code, reason)) => (Some(*code), reason.as_str()),
             None => (None, ""),
@@ -566,12 +557,12 @@ impl Shared {
 impl State {
     /// Whether senders may add to what waits for the transport.
     pub(super) fn has_room(&self) -> bool {
-        self.outgoing_bytes < SENDERS_WAIT_BYTES
+        self.outbox.has_room()
     }
 
     /// Whether a message may be taken from the transport.
     fn has_room_to_read(&self) -> bool {
-        self.core.may_read() && self.outgoing_bytes < READING_STOPS_BYTES
+        self.core.may_read() && self.outbox.has_room_for_answers()
     }
 
     /// Remembers a call of this side.
