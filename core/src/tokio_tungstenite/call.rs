@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt;
 
+use futures_util::{Stream, stream};
 use opentelemetry::Context as OtelContext;
 use opentelemetry::trace::TraceContextExt;
 
@@ -170,6 +171,12 @@ impl Call {
         let next = self.connection.next_on(self.key).await;
         self.told = !matches!(next, Some(Ok(_)));
         next
+    }
+
+    /// The messages of the other direction as a stream, for its combinators. It attaches nothing, and can be dropped and made
+    /// again at any time.
+    pub fn messages(&mut self) -> impl Stream<Item = Result<Message, Error>> + Send + '_ {
+        stream::unfold(self, |call| async { Some((call.next().await?, call)) })
     }
 
     /// Cancels the call: both directions end, and it is no error.

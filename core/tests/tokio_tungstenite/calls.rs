@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::StreamExt;
 use opentelemetry::trace::{FutureExt, SpanKind, TraceContextExt};
 use opentelemetry::{Context, KeyValue, baggage::BaggageExt};
 use tokio::sync::mpsc;
@@ -615,4 +616,25 @@ async fn a_request_that_something_else_has_parsed_can_be_upgraded() {
     let mut call = connection.call("echo").unwrap();
     call.send_last("x").await.unwrap();
     assert_eq!(call.next().await.unwrap().unwrap().text(), Some("x"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_messages_of_a_call_are_a_stream() {
+    let server = serve(echo()).await;
+    let connection = connect_to(&server).await;
+    let mut call = connection.call("echo").unwrap();
+    for text in ["a", "b", "c"] {
+        call.send(text).await.unwrap();
+    }
+    call.end().await.unwrap();
+    let first: Vec<_> = call.messages().take(1).collect().await;
+    let rest: Vec<_> = call
+        .messages()
+        .map(|message| message.unwrap().to_string())
+        .collect()
+        .await;
+    assert_eq!(
+        (first.len(), rest),
+        (1, vec!["b".to_owned(), "c".to_owned()])
+    );
 }

@@ -8,7 +8,7 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc};
 use wirespan::ErrorKind;
-use wirespan::connection::{Options, Session};
+use wirespan::connection::{Options, Session, TraceScope};
 use wirespan::counters::Counter;
 use wirespan::tokio_tungstenite::{Acceptor, Call, Connector, Handlers};
 
@@ -143,6 +143,45 @@ async fn a_cut_in_the_middle_of_a_stream_and_a_reconnect_with_the_same_session()
         "no stale context"
     );
     assert_eq!(all.len(), 8, "every span once: {all:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_trace_scope_connection_a_cut_is_an_error_of_its_span_and_the_next_one_links_it() {
+    let mut options = Options::default();
+    options.trace_scope = TraceScope::Connection;
+    let server = serve_with(Acceptor::new(options.clone()).handlers(echo())).await;
+    let wire = Wire::to(server.local_addr()).await;
+    let first = Connector::new(options.clone())
+        .connect(wire.url())
+        .await
+        .unwrap();
+    let session = first.session_id();
+    wire.cut.notify_waiters();
+    within("the close", first.closed()).await;
+    let old_client = span(&session, "websocket.connection", SpanKind::Client).await;
+    let old_server = span(&session, "websocket.connection", SpanKind::Server).await;
+    for old in [&old_client, &old_server] {
+        assert_failed(old, "1006");
+        assert_eq!(number(old, "websocket.close.code"), 1006);
+    }
+    options.session = Session::Resume(first.resumption());
+    let second = Connector::new(options).connect(wire.url()).await.unwrap();
+    assert_eq!(second.session_id(), session);
+    second.close().await;
+    for old in [&old_client, &old_server] {
+        let new = one("the next connection", |span| {
+            span.name == "websocket.connection"
+                && span.span_kind == old.span_kind
+                && span.span_context != old.span_context
+                && span
+                    .links
+                    .iter()
+                    .any(|link| link.span_context.span_id() == old.span_context.span_id())
+        })
+        .await;
+        assert_links(&new, &[&old.span_context]);
+        assert_unset(&new);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
