@@ -18,18 +18,17 @@ pub(super) fn render(out: &mut String, page: &Page, view: &View<'_>, streams: &[
         .sightings
         .iter()
         .any(|sightings| !sightings.seen.is_empty());
+    // A single chunk is no stream to look at; the table has it.
+    let streams: Vec<&Stream> = streams.iter().filter(|stream| stream.chunks > 1).collect();
     if streams.is_empty() && !seen {
         return;
     }
     out.push_str(
         "<section aria-labelledby=\"chunks\">\n<h2 id=\"chunks\">Chunks on the time line</h2>\n",
     );
-    out.push_str("<p class=\"soft\">Full marks were measured: the first and the last chunk, and those on either side of a stall. Pale marks are the chunks between them, spread evenly; the metrics below say how even they were.</p>\n");
+    out.push_str("<p class=\"soft\">Full marks were measured: the first and the last chunk, and those on either side of a stall. Pale marks are the chunks between them, spread evenly; the metrics below say how even they were. Directions with a single chunk are only in the table.</p>\n");
     out.push_str("<div class=\"card\">\n");
     view.axis(out, "stream, seen by");
-    for stream in streams {
-        stream_lane(out, view, stream);
-    }
     for sightings in page
         .sightings
         .iter()
@@ -42,6 +41,9 @@ pub(super) fn render(out: &mut String, page: &Page, view: &View<'_>, streams: &[
             &sightings.service,
             &sightings.seen,
         );
+    }
+    for stream in streams {
+        stream_lane(out, view, stream);
     }
     out.push_str("</div>\n</section>\n");
 }

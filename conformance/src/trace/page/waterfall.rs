@@ -86,7 +86,7 @@ fn row(out: &mut String, view: &View<'_>, index: usize, depth: usize) {
         put(
             out,
             format_args!(
-                "<span class=\"warn\">⏸ stall{}</span>",
+                "<span class=\"warn\">‖ stall{}</span>",
                 if stalls > 1 { "s" } else { "" }
             ),
         );
