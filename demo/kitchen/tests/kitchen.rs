@@ -26,7 +26,7 @@ async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
 
 /// Starts the kitchen and waits until it listens.
 async fn kitchen(collector: &str) -> (Child, u16) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_kitchen"))
+    let mut child = Command::new(env!("CARGO_BIN_EXE_wirespan-kitchen"))
         .args(["--port", "0"])
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector)
         .stdout(Stdio::piped())
@@ -206,7 +206,7 @@ async fn a_caller_that_leaves_and_a_dead_collector_hold_nothing_up() {
 async fn a_port_in_use_is_said_and_fails() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let output = Command::new(env!("CARGO_BIN_EXE_kitchen"))
+    let output = Command::new(env!("CARGO_BIN_EXE_wirespan-kitchen"))
         .args(["--port", &port])
         .output()
         .await
