@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use opentelemetry::trace::{FutureExt, SpanKind, TraceContextExt};
 use opentelemetry::{Context, KeyValue, baggage::BaggageExt};
 use tokio::sync::mpsc;
-use wirespan::connection::{Endpoint, Mode, Options, Peer, TraceScope};
+use wirespan::connection::{Endpoint, Mode, Options, Peer, TraceScope, Trust};
 use wirespan::envelope::{Form, Kind};
 use wirespan::tokio_tungstenite::{Acceptor, Call, Connector, Failure, Handlers, Outgoing};
 use wirespan::trace::AllowList;
@@ -637,4 +637,54 @@ async fn the_messages_of_a_call_are_a_stream() {
         (first.len(), rest),
         (1, vec!["b".to_owned(), "c".to_owned()])
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trust_decides_whether_a_peer_is_continued_linked_or_ignored() {
+    for trust in [Trust::Link, Trust::Ignore] {
+        let (seen, mut saw) = mpsc::channel(1);
+        let handlers = echo().on_message(move |_, message| {
+            let seen = seen.clone();
+            async move {
+                let has_parent = message.context().is_some();
+                seen.send((has_parent, message.links().to_vec()))
+                    .await
+                    .unwrap();
+            }
+        });
+        let mut options = Options::default();
+        options.trust = trust;
+        let server = serve_with(Acceptor::new(options).handlers(handlers)).await;
+        let connection = connect_to(&server).await;
+        let app = root("app");
+        connection
+            .send("x")
+            .with_context(app.clone())
+            .await
+            .unwrap();
+        let (has_parent, links) = within("the message", saw.recv()).await.unwrap();
+        assert!(!has_parent);
+        let linked: Vec<_> = links.iter().map(|link| link.trace_parent.span_id).collect();
+        let mut call = connection.call("echo").unwrap();
+        call.send_last("x").await.unwrap();
+        assert!(call.next().await.unwrap().is_ok());
+        assert!(call.next().await.is_none());
+        drop(call);
+        let session = connection.session_id();
+        let client = span(&session, "echo", SpanKind::Client).await;
+        let server_span = span(&session, "echo", SpanKind::Server).await;
+        let handshake = span(&session, "websocket.handshake", SpanKind::Server).await;
+        assert_root(&server_span);
+        assert_root(&handshake);
+        if trust == Trust::Link {
+            assert_eq!(linked, [span_of(&app).span_id().to_bytes()]);
+            assert_links(
+                &server_span,
+                &[&client.span_context, &handshake.span_context],
+            );
+        } else {
+            assert!(linked.is_empty());
+            assert_links(&server_span, &[&handshake.span_context]);
+        }
+    }
 }
