@@ -43,7 +43,7 @@ pub(crate) fn connected(
 ) -> Verdict {
     let report = expected(forest, devices, parent, strangers).check(forest);
     let mut verdict = Verdict::default();
-    one_trace_each(&mut verdict, forest, devices, &report);
+    one_trace_each(&mut verdict, forest, devices, &report, parent.is_some());
     let sorts: [(&str, &[About]); 4] = [
         (
             "every span is there, once, and nothing else is",
@@ -292,7 +292,13 @@ fn is(span: &Span, service: &str, name: &str, kind: Kind) -> bool {
     span.service == service && span.name == name && span.kind == kind
 }
 
-fn one_trace_each(verdict: &mut Verdict, forest: &Forest, devices: &[String], report: &Report) {
+fn one_trace_each(
+    verdict: &mut Verdict,
+    forest: &Forest,
+    devices: &[String],
+    report: &Report,
+    shared: bool,
+) {
     let mut traces = BTreeSet::new();
     for device in devices {
         let Some(order) = report.labels.get(&format!("{device}:order")) else {
@@ -310,7 +316,7 @@ fn one_trace_each(verdict: &mut Verdict, forest: &Forest, devices: &[String], re
             services.len()
         );
         verdict.note(
-            traces.insert(trace_id),
+            traces.insert(trace_id) || shared,
             sentence,
             format!("two devices share the trace {trace_id}"),
         );
@@ -361,3 +367,7 @@ fn kitchen_stall(verdict: &mut Verdict, forest: &Forest, orders: usize) {
         );
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests;
