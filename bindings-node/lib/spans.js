@@ -1,6 +1,6 @@
 'use strict';
 
-const { ROOT_CONTEXT, SpanKind, SpanStatusCode, context, trace } = require('@opentelemetry/api');
+const { SpanKind, SpanStatusCode, context, trace } = require('@opentelemetry/api');
 const { names } = require('./native.js');
 const { wallTime } = require('./clock.js');
 const { withBaggage } = require('./context.js');
@@ -16,12 +16,16 @@ class SpanMaker {
     this.#tracer = tracer;
   }
 
-  /** Starts the span of a plan and returns the context that holds it. */
-  start(plan, { current = context.active(), connection = ROOT_CONTEXT, baggage = undefined } = {}) {
-    let parent = ROOT_CONTEXT;
-    if (plan.parent === 'current') parent = current;
-    else if (plan.parent === 'connection') parent = connection;
-    else if (plan.parent === 'remote') parent = trace.setSpanContext(ROOT_CONTEXT, plan.remote);
+  /**
+   * Starts the span of a plan and returns the context that holds it. `current` is the host's current context, or ROOT_CONTEXT
+   * for what a peer opens; what it holds beside its span stays. `connection` is the context of the connection span.
+   */
+  start(plan, { current = context.active(), connection = undefined, baggage = undefined } = {}) {
+    let parent = current;
+    const connectionSpan = connection === undefined ? undefined : trace.getSpan(connection);
+    if (plan.parent === 'remote') parent = trace.setSpanContext(current, plan.remote);
+    else if (plan.parent === 'connection' && connectionSpan !== undefined) parent = trace.setSpan(current, connectionSpan);
+    else if (plan.parent !== 'current') parent = trace.deleteSpan(current);
     parent = withBaggage(parent, baggage);
     const links = plan.links.map((link) => ({ context: link }));
     const options = { kind: SpanKind[plan.kind], links, attributes: plan.attributes };

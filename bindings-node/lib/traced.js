@@ -1,6 +1,6 @@
 'use strict';
 
-const { context: contexts, diag, propagation, trace } = require('@opentelemetry/api');
+const { ROOT_CONTEXT, context: contexts, diag, propagation, trace } = require('@opentelemetry/api');
 const { Call, Transfer } = require('./call.js');
 const { Message } = require('./message.js');
 const { Reader } = require('./reader.js');
@@ -16,6 +16,9 @@ const { spanContextOf } = require('./context.js');
 const HIGH_WATER_BYTES = 256 * 1024;
 /** The longest delay that a timer of Node.js takes. */
 const MAX_DELAY_MS = 2 ** 31 - 1;
+
+/** Close code of a connection whose session another one took over. */
+const SUPERSEDED_CODE = 1008;
 
 const DONE = Promise.resolve();
 const TOKEN = Symbol('made by an integration');
@@ -182,7 +185,10 @@ class TracedConnection {
       receive: (data, binary) => connection.#receive(data, binary),
       opened: (open) => connection.#opened(open),
       onClose: (code, reason, cause) => connection.#onClose(code, reason, cause),
-      onSuperseded: () => connection.#act((core, at) => core.onSuperseded(at)),
+      onSuperseded: () => {
+        connection.#act((own, at) => own.onSuperseded(at));
+        transport.close(SUPERSEDED_CODE, 'superseded');
+      },
     };
   }
 
@@ -400,7 +406,7 @@ class TracedConnection {
 
   /** Starts the span of a stream that the peer opens. */
   #accept({ kind, method, registered, plan }, received) {
-    const context = this.#maker.start(plan, { connection: this.#spans.get(0), baggage: received.baggage });
+    const context = this.#maker.start(plan, { current: ROOT_CONTEXT, connection: this.#spans.get(0), baggage: received.baggage });
     this.#spans.set(plan.span, context);
     const Type = kind === 'call' ? Call : Transfer;
     const { headers } = received;
