@@ -1,7 +1,7 @@
 'use strict';
 
 const { SessionRegistry, HandshakeRequest } = require('./handshake.js');
-const { native, words, numbers, WORD, NUMBER } = require('./native.js');
+const { native, names, words, numbers, WORD, NUMBER } = require('./native.js');
 const { SEND, bytesOf, isBinary, jsonOf } = require('./body.js');
 const { Summary } = require('./metrics.js');
 const { encodeOptions, withOptionNames } = require('./options.js');
@@ -191,9 +191,9 @@ class Connection {
     return { headers, subprotocol: subprotocol ?? undefined };
   }
 
-  /** Opens the connecting side with the headers of the response, names and values in turn (`rawHeaders`). */
-  openClient(rawHeaders, now) {
-    native.openClient(this.#handle, rawHeaders, now);
+  /** Opens the connecting side with all headers of the response. */
+  openClient(headers, now) {
+    native.openClient(this.#handle, flatten(headers), now);
     this.#settled();
   }
 
@@ -404,7 +404,8 @@ class Connection {
 
   /** How often something was dropped, ignored or out of order. */
   get counters() {
-    return JSON.parse(native.counters(this.#handle));
+    const counters = JSON.parse(native.counters(this.#handle));
+    return Object.fromEntries(names.counters.map((name) => [name, counters[name]]));
   }
 
   /** Counts something that the host had to drop. */

@@ -67,8 +67,9 @@ class TracedConnection {
     return context !== undefined && trace.getSpan(context).isRecording();
   };
 
-  constructor(token, core, transport, { maker, spans, handlers, defaultHandler, onMessage, plainPolicy, sendsBaggage = false }) {
+  constructor(token, core, transport, options) {
     if (token !== TOKEN) throw invalid('TracedConnection', 'is made by connect() or serve()');
+    const { maker, spans, handlers, defaultHandler, onMessage, plainPolicy, sendsBaggage = false } = options;
     this.#core = core;
     this.#transport = transport;
     this.#maker = maker;
