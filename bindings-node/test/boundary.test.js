@@ -158,7 +158,7 @@ test('wrong arguments say what is wrong', async () => {
     [() => client.planCall('x', undefined, 'soon'), 'now', /number or bigint/],
     [() => client.send(0, undefined, {}, 0), 'body', /must be given/],
     [() => client.send(0, () => {}, {}, 0), 'body', /JSON can hold/],
-    [() => client.send(0, 'x', { headers: { TraceParent: 'x' } }, 0), 'TraceParent', /reserved/],
+    [() => client.send(0, 'x', { headers: { TraceParent: 'x' } }, 0), 'header TraceParent', /reserved/],
     [() => client.send(0, 'x', { headers: 'x' }, 0), 'headers', /object or an array/],
     [() => client.receive('text', false, 0), 'message', /Buffer/],
     [() => client.count('nothing'), 'counter', /no counter/],
