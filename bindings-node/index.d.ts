@@ -1,4 +1,5 @@
 import type {
+  TraceState as ApiTraceState,
   Attributes,
   Baggage,
   Context,
@@ -9,7 +10,6 @@ import type {
   TextMapPropagator,
   TextMapSetter,
   Tracer,
-  TraceState as ApiTraceState,
 } from '@opentelemetry/api';
 
 /** Kinds of errors, the same in every language. */
@@ -72,7 +72,11 @@ export type Counter =
 
 /** The error of everything that Wirespan raises. */
 export class WirespanError extends Error {
-  constructor(code: ErrorKind, message?: string, details?: { field?: string; reason?: Refusal; offset?: number; errorType?: string; cause?: unknown });
+  constructor(
+    code: ErrorKind,
+    message?: string,
+    details?: { field?: string; reason?: Refusal; offset?: number; errorType?: string; cause?: unknown },
+  );
   readonly code: ErrorKind;
   readonly kind: ErrorKind;
   /** The argument, option or header that the error concerns. */
@@ -274,7 +278,10 @@ export class Received {
 /** One side of a connection without any I/O: bytes, times and entropy go in; frames, events and plans of spans come out. */
 export class Connection {
   private constructor();
-  static client(options: Options, endpoint: { address?: string | undefined; port?: number | undefined; entropy: Uint8Array }): Connection;
+  static client(
+    options: Options,
+    endpoint: { address?: string | undefined; port?: number | undefined; entropy: Uint8Array },
+  ): Connection;
   static server(
     options: Options,
     request: HandshakeRequest,
@@ -320,23 +327,29 @@ export class Connection {
   send(
     stream: number,
     body: Body | undefined,
-    options: {
-      last?: boolean;
-      headers?: OwnHeaders;
-      /** The text or bytes are JSON already. */
-      json?: boolean;
-      /** The bytes are UTF-8 text. */
-      text?: boolean;
-      /** The form of a message without a body. */
-      form?: Form;
-      spanContext?: SpanContext | undefined;
-      baggage?: Baggage | undefined;
-    } | undefined,
+    options:
+      | {
+          last?: boolean;
+          headers?: OwnHeaders;
+          /** The text or bytes are JSON already. */
+          json?: boolean;
+          /** The bytes are UTF-8 text. */
+          text?: boolean;
+          /** The form of a message without a body. */
+          form?: Form;
+          spanContext?: SpanContext | undefined;
+          baggage?: Baggage | undefined;
+        }
+      | undefined,
     now: Nanoseconds,
   ): { form: Form; bytes: Buffer };
   receive(message: Bytes, binary: boolean, now: Nanoseconds): Received;
   take(stream: number, bytes: number, now: Nanoseconds): void;
-  end(stream: number, context: { spanContext?: SpanContext | undefined; baggage?: Baggage | undefined } | undefined, now: Nanoseconds): void;
+  end(
+    stream: number,
+    context: { spanContext?: SpanContext | undefined; baggage?: Baggage | undefined } | undefined,
+    now: Nanoseconds,
+  ): void;
   leave(stream: number, now: Nanoseconds): void;
   cancel(stream: number, now: Nanoseconds): void;
   fail(stream: number, errorType: string, now: Nanoseconds): void;
@@ -391,6 +404,8 @@ export interface SendOptions {
 
 declare class Stream implements AsyncIterable<Message>, AsyncDisposable {
   protected constructor();
+  /** The connection that it runs on: handlers call the peer back through it. */
+  readonly connection: TracedConnection;
   readonly kind: 'call' | 'transfer';
   readonly method: string | undefined;
   /** The context of the stream's span. */
@@ -538,7 +553,14 @@ export interface Drops {
 }
 
 export type Opened =
-  | { envelope: true; head: EnvelopeHead & { own: [string, string][]; drops: Drops }; start: number; end: number; body: Buffer; text: string | undefined }
+  | {
+      envelope: true;
+      head: EnvelopeHead & { own: [string, string][]; drops: Drops };
+      start: number;
+      end: number;
+      body: Buffer;
+      text: string | undefined;
+    }
   | { envelope: false; why: 'ordinary' | 'malformed' | 'head_too_long' | 'version'; reason: Refusal | undefined };
 
 interface Recognition {

@@ -1,5 +1,3 @@
-'use strict';
-
 const { Connection, Received } = require('./lib/connection.js');
 const { HandshakeRequest, SessionRegistry } = require('./lib/handshake.js');
 const { StreamMetrics, Summary } = require('./lib/metrics.js');

@@ -1,5 +1,3 @@
-'use strict';
-
 // Builds the addon with cargo and puts it beside this file. It needs nothing but Node.js and Rust.
 //
 // In the repository the crate is the folder around this file; in a package it is the vendored workspace in `rust/`.

@@ -1,5 +1,3 @@
-'use strict';
-
 const { connect } = require('./lib/ws-client.js');
 const { TracedServer, attach, serve } = require('./lib/ws-server.js');
 

@@ -1,5 +1,3 @@
-'use strict';
-
 const { invalid } = require('./error.js');
 
 /** Bits of the argument `flags` of the addon's `send`. */

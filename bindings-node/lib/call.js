@@ -1,5 +1,3 @@
-'use strict';
-
 const { Reader } = require('./reader.js');
 const { EMPTY } = require('./metrics.js');
 const { WirespanError } = require('./error.js');

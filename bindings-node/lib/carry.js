@@ -1,5 +1,3 @@
-'use strict';
-
 const { ROOT_CONTEXT, context: contexts, propagation, trace } = require('@opentelemetry/api');
 const { native, names } = require('./native.js');
 const { Reader } = require('./reader.js');
@@ -7,7 +5,15 @@ const { SpanMaker } = require('./spans.js');
 const { WirespanError, invalid, typeName } = require('./error.js');
 const { flatten } = require('./flatten.js');
 const { now, unixNow } = require('./clock.js');
-const { flattenBaggage, reviveBaggage, reviveSpanContext, spanContextOf, tracestateOf, validTraceparent, withBaggage } = require('./context.js');
+const {
+  flattenBaggage,
+  reviveBaggage,
+  reviveSpanContext,
+  spanContextOf,
+  tracestateOf,
+  validTraceparent,
+  withBaggage,
+} = require('./context.js');
 
 /** Spans of carries that nobody took: they end when the carry is forgotten. */
 const dropped = new FinalizationRegistry((span) => span.end());

@@ -1,5 +1,3 @@
-'use strict';
-
 const { performance } = require('node:perf_hooks');
 
 /**

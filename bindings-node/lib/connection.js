@@ -1,5 +1,3 @@
-'use strict';
-
 const { SessionRegistry, HandshakeRequest } = require('./handshake.js');
 const { native, names, words, numbers, WORD, NUMBER } = require('./native.js');
 const { SEND, bytesOf, isBinary, jsonOf } = require('./body.js');

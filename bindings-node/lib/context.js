@@ -1,5 +1,3 @@
-'use strict';
-
 // Between the contexts of @opentelemetry/api and those of the core.
 
 const { baggageEntryMetadataFromString, isSpanContextValid, propagation, trace } = require('@opentelemetry/api');

@@ -1,5 +1,3 @@
-'use strict';
-
 /**
  * The error of everything that Wirespan raises. `code` is its kind: see `ErrorKind` in the types.
  */

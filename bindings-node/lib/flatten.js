@@ -1,5 +1,3 @@
-'use strict';
-
 const { invalid } = require('./error.js');
 
 /** Headers as `rawHeaders`, as pairs or as an object whose values may be arrays: names and values in turn. */

@@ -1,5 +1,3 @@
-'use strict';
-
 const { trace } = require('@opentelemetry/api');
 const { spanContextOf } = require('./context.js');
 

@@ -1,5 +1,3 @@
-'use strict';
-
 const { native } = require('./native.js');
 const { flatten } = require('./flatten.js');
 

@@ -1,5 +1,3 @@
-'use strict';
-
 const { ROOT_CONTEXT, context, trace } = require('@opentelemetry/api');
 const { withBaggage } = require('./context.js');
 

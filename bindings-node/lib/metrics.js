@@ -1,5 +1,3 @@
-'use strict';
-
 const { native, numbers, names, NUMBER } = require('./native.js');
 const { invalid } = require('./error.js');
 
@@ -58,7 +56,12 @@ const PLACES = {
 };
 
 for (const [name, place] of Object.entries(PLACES)) {
-  const get = { get: function () { return this._value(place); }, enumerable: true };
+  const get = {
+    get: function () {
+      return this._value(place);
+    },
+    enumerable: true,
+  };
   Object.defineProperty(Summary.prototype, name, get);
   if (name.endsWith('Ns')) {
     const seconds = function () {
@@ -69,10 +72,12 @@ for (const [name, place] of Object.entries(PLACES)) {
   }
 }
 
-const EMPTY = new Summary(Float64Array.from({ length: NUMBER.SUMMARY_LEN }, (_, place) => {
-  if (place === PLACES.relativeError) return 0.011;
-  return [0, 1, 6, 15, 16, 17].includes(place) ? 0 : Number.NaN;
-}));
+const EMPTY = new Summary(
+  Float64Array.from({ length: NUMBER.SUMMARY_LEN }, (_, place) => {
+    if (place === PLACES.relativeError) return 0.011;
+    return [0, 1, 6, 15, 16, 17].includes(place) ? 0 : Number.NaN;
+  }),
+);
 
 const freed = new FinalizationRegistry((handle) => native.metricsFree(handle));
 

@@ -1,11 +1,20 @@
-'use strict';
-
 // Loads the addon and registers the arrays through which it answers. Nothing here is handed to users.
 
 const { WirespanError } = require('./error.js');
 
 /** Places in `words`; the same as in `src/state.rs`, which refuses arrays of other lengths. */
-const WORD = Object.freeze({ EVENTS: 0, FORM: 1, STREAM: 2, PAYLOAD: 3, START: 4, END: 5, FLAGS: 6, TRACE_FLAGS: 7, IDS: 8, COUNT: 16 });
+const WORD = Object.freeze({
+  EVENTS: 0,
+  FORM: 1,
+  STREAM: 2,
+  PAYLOAD: 3,
+  START: 4,
+  END: 5,
+  FLAGS: 6,
+  TRACE_FLAGS: 7,
+  IDS: 8,
+  COUNT: 16,
+});
 /** Places in `numbers`. */
 const NUMBER = Object.freeze({ DEADLINE: 0, SUMMARY: 1, SUMMARY_LEN: 19, RECEIVED: 20, STALL: 39, COUNT: 42 });
 

@@ -1,5 +1,3 @@
-'use strict';
-
 const { WirespanError, invalid } = require('./error.js');
 const { validTraceparent, tracestateOf } = require('./context.js');
 

@@ -1,6 +1,11 @@
-'use strict';
-
-const { INVALID_SPAN_CONTEXT, createContextKey, defaultTextMapGetter, defaultTextMapSetter, propagation, trace } = require('@opentelemetry/api');
+const {
+  INVALID_SPAN_CONTEXT,
+  createContextKey,
+  defaultTextMapGetter,
+  defaultTextMapSetter,
+  propagation,
+  trace,
+} = require('@opentelemetry/api');
 const { native } = require('./native.js');
 const { flattenBaggage, reviveBaggage, spanContextLeft, traceparentOf, tracestateOf } = require('./context.js');
 

@@ -1,5 +1,3 @@
-'use strict';
-
 /** A queue that is read by `next()` or by iteration. It bounds nothing itself: the core does, through `onTake`. */
 class Reader {
   #items = [];

@@ -1,5 +1,3 @@
-'use strict';
-
 const { SpanKind, SpanStatusCode, context, trace } = require('@opentelemetry/api');
 const { names } = require('./native.js');
 const { wallTime } = require('./clock.js');

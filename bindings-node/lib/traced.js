@@ -1,5 +1,3 @@
-'use strict';
-
 const { ROOT_CONTEXT, context: contexts, diag, propagation, trace } = require('@opentelemetry/api');
 const { Call, Transfer } = require('./call.js');
 const { Message } = require('./message.js');
@@ -280,7 +278,8 @@ class TracedConnection {
     const options = rest.find((item) => typeof item === 'object' && item !== null) ?? {};
     if (method !== undefined && method !== null && typeof method !== 'string') throw invalid('method', 'must be a string');
     const { signal } = options;
-    if (signal?.aborted) throw new WirespanError('cancelled', 'cancelled: the signal was aborted before the call', { cause: signal.reason });
+    if (signal?.aborted)
+      throw new WirespanError('cancelled', 'cancelled: the signal was aborted before the call', { cause: signal.reason });
     this.#requireOpen();
     const current = contexts.active();
     const plan = kind === 'call' ? 'planCall' : 'planTransfer';
@@ -407,7 +406,11 @@ class TracedConnection {
 
   /** Starts the span of a stream that the peer opens. */
   #accept({ kind, method, registered, plan }, received) {
-    const context = this.#maker.start(plan, { current: ROOT_CONTEXT, connection: this.#spans.get(0), baggage: received.baggage });
+    const context = this.#maker.start(plan, {
+      current: ROOT_CONTEXT,
+      connection: this.#spans.get(0),
+      baggage: received.baggage,
+    });
     this.#spans.set(plan.span, context);
     const Type = kind === 'call' ? Call : Transfer;
     const { headers } = received;

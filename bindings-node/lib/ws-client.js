@@ -1,5 +1,3 @@
-'use strict';
-
 const { randomBytes } = require('node:crypto');
 const { context: contexts } = require('@opentelemetry/api');
 const { WebSocket } = require('ws');
@@ -49,7 +47,7 @@ async function connect(url, options = {}) {
     plainPolicy: 'queue',
     sendsBaggage: options.baggageOut !== undefined,
   });
-  await upgraded(socket, core, driver, options.signal).catch((error) => {
+  await upgraded(socket, driver, options.signal).catch((error) => {
     failHandshake(core, maker, spans, errorType(error));
     throw error.name === 'AbortError' ? error : new WirespanError('io', `io: ${error.message}`, { cause: error });
   });
@@ -91,7 +89,7 @@ function open(core, target, host, options, inner) {
 }
 
 /** Resolves when the connection is open and the peer known; rejects with the error of the handshake. */
-function upgraded(socket, core, driver, signal) {
+function upgraded(socket, driver, signal) {
   return new Promise((resolve, reject) => {
     let rawHeaders = [];
     const abort = () => {
@@ -110,7 +108,10 @@ function upgraded(socket, core, driver, signal) {
     socket.on('error', (error) => done(reject, error));
     socket.once('open', () => {
       wire(socket, driver);
-      done(resolve, driver.opened((opened, at) => opened.openClient(rawHeaders, at)));
+      done(
+        resolve,
+        driver.opened((opened, at) => opened.openClient(rawHeaders, at)),
+      );
     });
   });
 }

@@ -1,5 +1,3 @@
-'use strict';
-
 const { randomBytes } = require('node:crypto');
 const { once } = require('node:events');
 const { context: contexts, diag } = require('@opentelemetry/api');
@@ -84,7 +82,7 @@ function attach(wss, handlers, options = {}) {
   const own = Object.fromEntries(Object.entries(options).filter(([name]) => !OTHERS.includes(name)));
   const acceptor = new Acceptor(handlers, options, own);
   const select = wss.options.handleProtocols;
-  wss.options.handleProtocols = (protocols, request) => acceptor.select(protocols, request, select);
+  wss.options.handleProtocols = (_, request) => acceptor.select(request, select);
   wss.on('headers', (headers, request) => acceptor.answer(headers, request));
   wss.on('connection', (socket, request) => acceptor.open(socket, request));
   return new TracedServer(wss, acceptor.connections);
@@ -121,7 +119,7 @@ class Acceptor {
   }
 
   /** Selects a subprotocol: the application's own choice, ours only where nothing else was offered. */
-  select(protocols, request, select) {
+  select(request, select) {
     const handshake = this.#begin(request);
     const offered = new Set(handshake.request.applicationSubprotocols);
     let selected;

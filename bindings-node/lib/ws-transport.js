@@ -1,5 +1,3 @@
-'use strict';
-
 const TEXT = Object.freeze({ binary: false });
 const BINARY = Object.freeze({ binary: true });
 

@@ -1,5 +1,3 @@
-'use strict';
-
 // The boundary to the addon: the sans-IO connection as a whole, wrong arguments, memory, workers.
 
 const assert = require('node:assert/strict');
@@ -36,13 +34,26 @@ test('the sans-IO connection does a handshake, a call and its end', () => {
   const client = Connection.client({ session: 's-1' }, { address: 'localhost', port: 8080, entropy });
   const [plan] = client.planHandshake({ current: true });
   assert.deepEqual(plan, {
-    span: 1, name: 'websocket.handshake', kind: 'CLIENT', parent: 'current', remote: undefined, links: [],
-    attributes: { 'network.protocol.name': 'websocket', 'server.address': 'localhost', 'server.port': 8080, 'websocket.session.id': 's-1' },
+    span: 1,
+    name: 'websocket.handshake',
+    kind: 'CLIENT',
+    parent: 'current',
+    remote: undefined,
+    links: [],
+    attributes: {
+      'network.protocol.name': 'websocket',
+      'server.address': 'localhost',
+      'server.port': 8080,
+      'websocket.session.id': 's-1',
+    },
   });
   client.spanStarted(1, span('a'));
   const additions = client.request({ host: 'localhost', span: span('a') });
   assert.deepEqual(additions, {
-    headers: [['wirespan', '1;session=s-1'], ['traceparent', `00-${'a'.repeat(32)}-${'a'.repeat(16)}-01`]],
+    headers: [
+      ['wirespan', '1;session=s-1'],
+      ['traceparent', `00-${'a'.repeat(32)}-${'a'.repeat(16)}-01`],
+    ],
     subprotocol: undefined,
     query: undefined,
   });
@@ -58,10 +69,16 @@ test('the sans-IO connection does a handshake, a call and its end', () => {
   server.openServer(5);
   client.openClient(['Wirespan', '1;session=s-1'], 5n);
   assert.deepEqual(client.peer, { known: 'announced', version: 1 });
-  assert.deepEqual([client.role, client.isOpen, client.isReady, client.mayRead, client.openStreams], ['client', true, true, true, 0]);
+  assert.deepEqual(
+    [client.role, client.isOpen, client.isReady, client.mayRead, client.openStreams],
+    ['client', true, true, true, 0],
+  );
   assert.deepEqual([server.role, server.sessionId, server.connectionId, server.superseded], ['server', 's-1', 1, undefined]);
   assert.equal(registry.size, 1);
-  assert.deepEqual(events(client).map((event) => [event.type, event.span, event.status]), [['spanEnd', 1, 'unset']]);
+  assert.deepEqual(
+    events(client).map((event) => [event.type, event.span, event.status]),
+    [['spanEnd', 1, 'unset']],
+  );
 
   server.setMethods(['add']);
   const { stream, plan: call } = client.planCall('add', span('b'), 10);
@@ -69,16 +86,25 @@ test('the sans-IO connection does a handshake, a call and its end', () => {
   const baggage = propagation.createBaggage({ user: { value: 'x' } });
   const frame = client.send(stream, { a: 1 }, { spanContext: span('c'), baggage, headers: { part: '1' }, last: true }, 11);
   assert.equal(frame.form, 'text');
-  assert.equal(frame.bytes.toString(), `{"headers":{"traceparent":"00-${'c'.repeat(32)}-${'c'.repeat(16)}-01","kind":"call","method":"add","stream":"1","end":"1","part":"1"},"body":{"a":1}}`);
+  assert.equal(
+    frame.bytes.toString(),
+    `{"headers":{"traceparent":"00-${'c'.repeat(32)}-${'c'.repeat(16)}-01","kind":"call","method":"add","stream":"1","end":"1","part":"1"},"body":{"a":1}}`,
+  );
   assert.equal(server.nextDeadline, Number.POSITIVE_INFINITY);
   const received = server.receive(frame.bytes, false, 20);
   assert.equal(server.nextDeadline, 20 + 300e9);
   assert.equal(received.opened.plan.remote.spanId, 'c'.repeat(16));
   assert.deepEqual([received.opened.kind, received.opened.method, received.opened.registered], ['call', 'add', true]);
-  assert.deepEqual([received.payload.toString(), received.headers, received.baggage, received.link], ['{"a":1}', [['part', '1']], undefined, undefined]);
+  assert.deepEqual(
+    [received.payload.toString(), received.headers, received.baggage, received.link],
+    ['{"a":1}', [['part', '1']], undefined, undefined],
+  );
   assert.equal(received.payload.buffer, frame.bytes.buffer, 'the payload is a view');
   server.take(received.stream, received.payload.length, 21);
-  assert.deepEqual(events(server).filter((event) => event.type === 'readEnd'), [{ type: 'readEnd', stream: 2, complete: true, kind: undefined, errorType: undefined }]);
+  assert.deepEqual(
+    events(server).filter((event) => event.type === 'readEnd'),
+    [{ type: 'readEnd', stream: 2, complete: true, kind: undefined, errorType: undefined }],
+  );
   assert.equal(server.metrics(received.stream).received.chunks, 1);
   const answer = server.send(received.stream, Buffer.from('12'), {}, 30);
   assert.equal(answer.form, 'binary');
@@ -201,7 +227,9 @@ test('freed objects answer with an error, and forgotten ones are freed', async (
   client.free();
   assert.throws(() => client.receive(Buffer.alloc(1), true, 0), { code: 'invalid_state' });
   const before = native.handles();
-  (() => { for (let n = 0; n < 100; n++) ends(); })();
+  (() => {
+    for (let n = 0; n < 100; n++) ends();
+  })();
   assert.ok(native.handles() >= before + 400);
   for (let n = 0; native.handles() > before && n < 500; n++) {
     globalThis.gc();
@@ -212,7 +240,15 @@ test('freed objects answer with an error, and forgotten ones are freed', async (
 
 test('the addon refuses foreign arguments without a crash', () => {
   for (const name of Object.keys(native)) {
-    for (const args of [[], [undefined], [{}], ['x', 'y', 'z'], [4294967295, 1, Buffer.alloc(1), 0, Buffer.alloc(1), 9, 1, ['a']], [Symbol('s'), 1n], [-1, Number.NaN, Number.POSITIVE_INFINITY]]) {
+    for (const args of [
+      [],
+      [undefined],
+      [{}],
+      ['x', 'y', 'z'],
+      [4294967295, 1, Buffer.alloc(1), 0, Buffer.alloc(1), 9, 1, ['a']],
+      [Symbol('s'), 1n],
+      [-1, Number.NaN, Number.POSITIVE_INFINITY],
+    ]) {
       try {
         native[name](...args);
       } catch (error) {
@@ -234,15 +270,25 @@ test('each worker has its own instance, and an exit in the middle harms nobody',
       if (workerData.exit) process.exit(0);
       await conn.close();
     })();`;
-  const server = await serve({ echo: async (call) => { await call.send((await call.recv()).data); } }, { host: '127.0.0.1', port: 0 });
+  const server = await serve(
+    {
+      echo: async (call) => {
+        await call.send((await call.recv()).data);
+      },
+    },
+    { host: '127.0.0.1', port: 0 },
+  );
   const url = `ws://127.0.0.1:${server.port}`;
-  const run = (exit) => new Promise((resolve, reject) => {
-    const worker = new Worker(script, { eval: true, workerData: { url, exit } });
-    let text;
-    worker.on('message', (message) => { text = message; });
-    worker.on('error', reject);
-    worker.on('exit', () => resolve(text));
-  });
+  const run = (exit) =>
+    new Promise((resolve, reject) => {
+      const worker = new Worker(script, { eval: true, workerData: { url, exit } });
+      let text;
+      worker.on('message', (message) => {
+        text = message;
+      });
+      worker.on('error', reject);
+      worker.on('exit', () => resolve(text));
+    });
   const texts = await Promise.all([run(false), run(true), run(false), run(true)]);
   assert.deepEqual(texts, Array(4).fill('from a worker'));
   await server.close();

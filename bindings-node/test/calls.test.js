@@ -1,5 +1,3 @@
-'use strict';
-
 const assert = require('node:assert/strict');
 const { after, before, beforeEach, test } = require('node:test');
 const { ROOT_CONTEXT, SpanStatusCode, context, propagation, trace } = require('@opentelemetry/api');
@@ -80,16 +78,18 @@ test('a stream is one span each side, with its metrics, and its context travels 
     },
   });
   for (const socket of server.wss.clients) socket.on('message', (data) => frames.push(data.toString()));
-  const metrics = await conn.call('count', async (call) => {
-    for (let n = 0; n < 20; n++) await call.send(n);
-    await call.end();
-    const got = [];
-    for await (const message of call) got.push(message.text);
-    assert.equal(got.length, 21);
-    assert.equal(got[19], '{"n":19}');
-    assert.equal(got[20], 'done');
-    return call;
-  }).then((call) => call.metrics);
+  const metrics = await conn
+    .call('count', async (call) => {
+      for (let n = 0; n < 20; n++) await call.send(n);
+      await call.end();
+      const got = [];
+      for await (const message of call) got.push(message.text);
+      assert.equal(got.length, 21);
+      assert.equal(got[19], '{"n":19}');
+      assert.equal(got[20], 'done');
+      return call;
+    })
+    .then((call) => call.metrics);
   assert.equal(metrics.sent.chunks, 20);
   assert.equal(metrics.received.chunks, 21);
   assert.equal(metrics.received.outcome, 'complete');
@@ -101,20 +101,38 @@ test('a stream is one span each side, with its metrics, and its context travels 
   assert.equal(span.attributes['websocket.stream.sent.chunks'], 21);
   assert.ok(span.attributes['websocket.stream.sent.interval.p99'] > 0);
   assert.equal(frames.filter((frame) => frame.includes('traceparent')).length, 1);
-  assert.match(frames[0], /^\{"headers":\{"traceparent":"00-[0-9a-f]{32}-[0-9a-f]{16}-01","kind":"call","method":"count","stream":"1"\},"body":0\}$/);
+  assert.match(
+    frames[0],
+    /^\{"headers":\{"traceparent":"00-[0-9a-f]{32}-[0-9a-f]{16}-01","kind":"call","method":"count","stream":"1"\},"body":0\}$/,
+  );
   assert.equal(frames[1], '{"headers":{"stream":"1","seq":"1"},"body":1}');
   assert.equal(frames[20], '{"headers":{"stream":"1","seq":"20","end":"1","content":"none"},"body":null}');
 });
 
 test('the server calls the client, and the kinds follow who calls', async (t) => {
-  const { conn, peer } = await pair(t, {}, {}, { handlers: { confirm: async (call) => {
-    const question = await call.recv();
-    await call.send(`yes to ${question}`, { last: true });
-  } } });
-  const answer = await sdk.inSpan('order', () => peer.call('confirm', async (call) => {
-    await call.send('the order?', { last: true });
-    return (await call.recv()).text;
-  }).then((text) => assert.equal(text, 'yes to the order?'))).then(() => 'asked');
+  const { conn, peer } = await pair(
+    t,
+    {},
+    {},
+    {
+      handlers: {
+        confirm: async (call) => {
+          const question = await call.recv();
+          await call.send(`yes to ${question}`, { last: true });
+        },
+      },
+    },
+  );
+  const answer = await sdk
+    .inSpan('order', () =>
+      peer
+        .call('confirm', async (call) => {
+          await call.send('the order?', { last: true });
+          return (await call.recv()).text;
+        })
+        .then((text) => assert.equal(text, 'yes to the order?')),
+    )
+    .then(() => 'asked');
   assert.equal(answer, 'asked');
   await until(() => sdk.spans('confirm').length === 2);
   assert.equal(parentId(sdk.span('confirm', 'CLIENT')), id(sdk.span('order')));
@@ -125,15 +143,19 @@ test('the server calls the client, and the kinds follow who calls', async (t) =>
 
 test('a transfer is a PRODUCER span and a CONSUMER span of its own trace that links it', async (t) => {
   const seen = [];
-  const { conn } = await pair(t, { upload: async (transfer) => {
-    assert.equal(transfer.kind, 'transfer');
-    for await (const message of transfer) seen.push(message.bytes.length);
-    await assert.rejects(transfer.send('an answer'), { code: 'invalid_state' });
-  } });
-  const root = await sdk.inSpan('root', () => conn.transfer('upload', async (transfer) => {
-    await transfer.send(Buffer.alloc(1000));
-    await transfer.send(Buffer.alloc(10), { last: true });
-  }));
+  const { conn } = await pair(t, {
+    upload: async (transfer) => {
+      assert.equal(transfer.kind, 'transfer');
+      for await (const message of transfer) seen.push(message.bytes.length);
+      await assert.rejects(transfer.send('an answer'), { code: 'invalid_state' });
+    },
+  });
+  const root = await sdk.inSpan('root', () =>
+    conn.transfer('upload', async (transfer) => {
+      await transfer.send(Buffer.alloc(1000));
+      await transfer.send(Buffer.alloc(10), { last: true });
+    }),
+  );
   await until(() => sdk.spans('process upload').length === 1);
   assert.deepEqual(seen, [1000, 10]);
   const sent = sdk.span('send upload', 'PRODUCER');
@@ -146,9 +168,15 @@ test('a transfer is a PRODUCER span and a CONSUMER span of its own trace that li
 
 test('a plain message carries the current context and makes no span', async (t) => {
   const got = [];
-  const { conn, peer } = await pair(t, {}, { onMessage: (message) => {
-    got.push({ text: message.text, active: trace.getActiveSpan()?.spanContext(), headers: message.headers, message });
-  } });
+  const { conn, peer } = await pair(
+    t,
+    {},
+    {
+      onMessage: (message) => {
+        got.push({ text: message.text, active: trace.getActiveSpan()?.spanContext(), headers: message.headers, message });
+      },
+    },
+  );
   await conn.send('outside');
   const root = await sdk.inSpan('root', () => conn.send({ inside: true }, { headers: { part: 'one' } }));
   await until(() => got.length === 2);
@@ -166,7 +194,10 @@ test('a plain message carries the current context and makes no span', async (t) 
   const child = message.run(() => sdk.tracer.startSpan('work'));
   child.end();
   assert.equal(parentId(sdk.span('work')), id(sdk.span('news')));
-  assert.deepEqual(sdk.finished((span) => span.name.startsWith('websocket ')), []);
+  assert.deepEqual(
+    sdk.finished((span) => span.name.startsWith('websocket ')),
+    [],
+  );
 });
 
 test('under trust link a server starts a new trace that links the caller', async (t) => {
@@ -182,7 +213,10 @@ test('under trust link a server starts a new trace that links the caller', async
   assert.notEqual(traceId(server), traceId(root));
   assert.deepEqual(linkIds(server), [id(sdk.span('echo', 'CLIENT')), id(sdk.span('websocket.handshake', 'SERVER'))]);
   assert.equal(trace.getSpanContext(plain[0].context), undefined);
-  assert.deepEqual(plain[0].links.map((link) => link.context.spanId), [id(root)]);
+  assert.deepEqual(
+    plain[0].links.map((link) => link.context.spanId),
+    [id(root)],
+  );
 });
 
 test('under trust ignore a server reads nothing of the caller', async (t) => {
@@ -196,9 +230,24 @@ test('under trust ignore a server reads nothing of the caller', async (t) => {
 
 test('baggage passes the allow-lists of both sides only', async (t) => {
   const seen = [];
-  const handlers = { look: (call) => seen.push(propagation.getBaggage(context.active())?.getAllEntries().map(([key, { value }]) => `${key}=${value}`)) };
-  const baggage = propagation.createBaggage({ user: { value: 'ann é=;,"' }, secret: { value: 's' }, __proto__x: { value: 'y' } });
-  const call = (conn) => context.with(propagation.setBaggage(ROOT_CONTEXT, baggage), () => conn.call('look', (call) => call.send(1, { last: true })));
+  const handlers = {
+    look: () =>
+      seen.push(
+        propagation
+          .getBaggage(context.active())
+          ?.getAllEntries()
+          .map(([key, { value }]) => `${key}=${value}`),
+      ),
+  };
+  const baggage = propagation.createBaggage({
+    user: { value: 'ann é=;,"' },
+    secret: { value: 's' },
+    __proto__x: { value: 'y' },
+  });
+  const call = (conn) =>
+    context.with(propagation.setBaggage(ROOT_CONTEXT, baggage), () =>
+      conn.call('look', (call) => call.send(1, { last: true })),
+    );
   const closed = await pair(t, handlers);
   await call(closed.conn);
   const open = await pair(t, handlers, { baggageIn: ['user', 'secret'] }, { baggageOut: ['user', '__proto__x'] });
@@ -224,11 +273,17 @@ test('with the scope connection every span is in the trace of the connection spa
 });
 
 test('an exception of a handler ends the call with its type on both sides', async (t) => {
-  const { conn } = await pair(t, { fail: () => { throw new RangeError('out of range'); } });
-  const error = await conn.call('fail', async (call) => {
-    await call.send('x');
-    for await (const _ of call) assert.fail('no answer is expected');
-  }).catch((thrown) => thrown);
+  const { conn } = await pair(t, {
+    fail: () => {
+      throw new RangeError('out of range');
+    },
+  });
+  const error = await conn
+    .call('fail', async (call) => {
+      await call.send('x');
+      for await (const _ of call) assert.fail('no answer is expected');
+    })
+    .catch((thrown) => thrown);
   assert.ok(error instanceof WirespanError);
   assert.deepEqual([error.code, error.kind, error.errorType], ['remote', 'remote', 'RangeError']);
   await until(() => sdk.spans('fail').length === 2);
@@ -243,18 +298,23 @@ test('an exception of a handler ends the call with its type on both sides', asyn
 
 test('an exception in the block of a caller fails the call, and reaches the caller', async (t) => {
   let reached;
-  const { conn } = await pair(t, { wait: async (call) => {
-    try {
-      for await (const _ of call);
-    } catch (error) {
-      reached = error;
-      assert.equal(call.signal.aborted, true);
-    }
-  } });
-  await assert.rejects(conn.call('wait', async (call) => {
-    await call.send('x');
-    throw new TypeError('mine');
-  }), TypeError);
+  const { conn } = await pair(t, {
+    wait: async (call) => {
+      try {
+        for await (const _ of call);
+      } catch (error) {
+        reached = error;
+        assert.equal(call.signal.aborted, true);
+      }
+    },
+  });
+  await assert.rejects(
+    conn.call('wait', async (call) => {
+      await call.send('x');
+      throw new TypeError('mine');
+    }),
+    TypeError,
+  );
   await until(() => reached !== undefined && sdk.spans('wait').length === 2);
   assert.deepEqual([reached.code, reached.errorType], ['remote', 'TypeError']);
   assert.equal(sdk.span('wait', 'CLIENT').events[0].attributes['exception.message'], 'mine');
@@ -263,10 +323,12 @@ test('an exception in the block of a caller fails the call, and reaches the call
 test('a method that nobody serves, and a peer without handlers, answer unknown_method', async (t) => {
   const { conn, peer } = await pair(t, { echo });
   for (const caller of [conn, peer]) {
-    const error = await caller.call('nothing', async (call) => {
-      await call.send('x');
-      await call.recv();
-    }).catch((thrown) => thrown);
+    const error = await caller
+      .call('nothing', async (call) => {
+        await call.send('x');
+        await call.recv();
+      })
+      .catch((thrown) => thrown);
     assert.deepEqual([error.code, error.errorType], ['remote', 'unknown_method']);
   }
   await until(() => sdk.spans('websocket call', 'SERVER').length === 2);
@@ -275,17 +337,26 @@ test('a method that nobody serves, and a peer without handlers, answer unknown_m
 
 test('aborting the signal cancels the call on both sides, which is no error', async (t) => {
   let reached;
-  const { conn } = await pair(t, { wait: async (call) => {
-    await call.send('started');
-    await call.recv().then(() => call.recv()).catch((error) => { reached = error; });
-  } });
+  const { conn } = await pair(t, {
+    wait: async (call) => {
+      await call.send('started');
+      await call
+        .recv()
+        .then(() => call.recv())
+        .catch((error) => {
+          reached = error;
+        });
+    },
+  });
   const stop = new AbortController();
-  const error = await conn.call('wait', { signal: stop.signal }, async (call) => {
-    await call.send('x');
-    await call.recv();
-    setTimeout(() => stop.abort(new Error('enough')), 5);
-    await call.recv();
-  }).catch((thrown) => thrown);
+  const error = await conn
+    .call('wait', { signal: stop.signal }, async (call) => {
+      await call.send('x');
+      await call.recv();
+      setTimeout(() => stop.abort(new Error('enough')), 5);
+      await call.recv();
+    })
+    .catch((thrown) => thrown);
   assert.equal(error.code, 'cancelled');
   assert.equal(error.cause.message, 'enough');
   await until(() => reached !== undefined && sdk.spans('wait').length === 2);
@@ -298,11 +369,13 @@ test('aborting the signal cancels the call on both sides, which is no error', as
 });
 
 test('a call without a block is ended by hand, and leaving early abandons the reply', async (t) => {
-  const { conn } = await pair(t, { many: async (call) => {
-    await call.recv();
-    for (let n = 0; n < 3; n++) await call.send(n);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  } });
+  const { conn } = await pair(t, {
+    many: async (call) => {
+      await call.recv();
+      for (let n = 0; n < 3; n++) await call.send(n);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    },
+  });
   const call = conn.call('many');
   assert.equal(trace.getActiveSpan(), undefined);
   await call.send('x');
@@ -316,13 +389,20 @@ test('a call without a block is ended by hand, and leaving early abandons the re
 });
 
 test('calls() hands out the calls of the peer', async (t) => {
-  const server = await serve({}, { host: '127.0.0.1', port: 0, onConnection: async (conn) => {
-    for await (const call of conn.calls()) {
-      assert.equal(call.registered, false);
-      await call.send(`mine: ${await call.recv()}`);
-      call.leave();
-    }
-  } });
+  const server = await serve(
+    {},
+    {
+      host: '127.0.0.1',
+      port: 0,
+      onConnection: async (conn) => {
+        for await (const call of conn.calls()) {
+          assert.equal(call.registered, false);
+          await call.send(`mine: ${await call.recv()}`);
+          call.leave();
+        }
+      },
+    },
+  );
   t.after(() => server.close());
   const conn = await connect(`ws://127.0.0.1:${server.port}`);
   const answer = await conn.call('any', async (call) => {
@@ -336,25 +416,41 @@ test('calls() hands out the calls of the peer', async (t) => {
 test('at most maxRunning handlers run at once', async (t) => {
   let running = 0;
   let most = 0;
-  const { conn } = await pair(t, { work: async (call) => {
-    most = Math.max(most, ++running);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-    running -= 1;
-    await call.send('ok');
-  } }, { maxRunning: 3 });
-  await Promise.all(Array.from({ length: 12 }, () => conn.call('work', async (call) => {
-    await call.send('x', { last: true });
-    assert.equal(String(await call.recv()), 'ok');
-  })));
+  const { conn } = await pair(
+    t,
+    {
+      work: async (call) => {
+        most = Math.max(most, ++running);
+        await new Promise((resolve) => setTimeout(resolve, 10));
+        running -= 1;
+        await call.send('ok');
+      },
+    },
+    { maxRunning: 3 },
+  );
+  await Promise.all(
+    Array.from({ length: 12 }, () =>
+      conn.call('work', async (call) => {
+        await call.send('x', { last: true });
+        assert.equal(String(await call.recv()), 'ok');
+      }),
+    ),
+  );
   assert.equal(most, 3);
 });
 
 test('what is not sampled makes no span, and its context still travels with the bit 0', async (t) => {
   const seen = [];
-  const { conn } = await pair(t, { look: (call) => { seen.push(trace.getSpanContext(call.context)); } });
+  const { conn } = await pair(t, {
+    look: (call) => {
+      seen.push(trace.getSpanContext(call.context));
+    },
+  });
   sdk.reset();
   const parent = { traceId: 'a'.repeat(32), spanId: 'b'.repeat(16), traceFlags: 0, isRemote: true };
-  await context.with(trace.setSpanContext(ROOT_CONTEXT, parent), () => conn.call('look', (call) => call.send('x', { last: true })));
+  await context.with(trace.setSpanContext(ROOT_CONTEXT, parent), () =>
+    conn.call('look', (call) => call.send('x', { last: true })),
+  );
   await until(() => seen.length === 1);
   assert.equal(seen[0].traceId, parent.traceId);
   assert.equal(seen[0].traceFlags & 1, 0);
@@ -379,19 +475,27 @@ test('sessions: the client proposes, the server adopts; a resumed connection lin
   // The id is live, so nobody else gets it.
   const thief = await connect(`ws://127.0.0.1:${server.port}`, { session: 'my-session' });
   assert.notEqual(thief.sessionId, 'my-session');
-  assert.equal([...server.connections].map((conn) => conn.counters.session_replaced).reduce((a, b) => a + b), 1);
+  assert.equal(
+    [...server.connections].map((conn) => conn.counters.session_replaced).reduce((a, b) => a + b),
+    1,
+  );
   await Promise.all([second.close(), thief.close()]);
 });
 
 test('a client that is vouched for takes a live session over, whose calls end superseded', async (t) => {
-  const server = await serve({ wait: (call) => call.recv().then(() => call.recv()) }, { host: '127.0.0.1', port: 0, vouch: (sessionId, request) => sessionId === 'mine' && request.headers.token === 'good' });
+  const server = await serve(
+    { wait: (call) => call.recv().then(() => call.recv()) },
+    { host: '127.0.0.1', port: 0, vouch: (sessionId, request) => sessionId === 'mine' && request.headers.token === 'good' },
+  );
   t.after(() => server.close());
   const headers = { token: 'good' };
   const first = await connect(`ws://127.0.0.1:${server.port}`, { session: 'mine', headers });
-  const lost = first.call('wait', async (call) => {
-    await call.send('x');
-    await call.recv();
-  }).catch((error) => error);
+  const lost = first
+    .call('wait', async (call) => {
+      await call.send('x');
+      await call.recv();
+    })
+    .catch((error) => error);
   await until(() => [...server.connections][0].openStreams === 1);
   const second = await connect(`ws://127.0.0.1:${server.port}`, { session: 'mine', headers });
   const error = await lost;
@@ -399,4 +503,30 @@ test('a client that is vouched for takes a live session over, whose calls end su
   const stranger = await connect(`ws://127.0.0.1:${server.port}`, { session: 'mine' });
   assert.notEqual(stranger.sessionId, 'mine');
   await Promise.all([first, second, stranger].map((conn) => conn.close()));
+});
+
+test("an application's own traceparent in the handshake is left alone", async (t) => {
+  const requests = [];
+  const server = await serve(
+    {},
+    { host: '127.0.0.1', port: 0, onConnection: (_, request) => requests.push(request.rawHeaders) },
+  );
+  t.after(() => server.close());
+  const own = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
+  for (const options of [{ headers: { TraceParent: own } }, { ws: { headers: { traceparent: own } } }]) {
+    await (await connect(`ws://127.0.0.1:${server.port}`, options)).close();
+    const at = requests.pop().map((text) => text.toLowerCase());
+    assert.equal(at.filter((text) => text === 'traceparent').length, 1);
+    assert.ok(at.includes(own));
+  }
+});
+
+test('a handler reaches the connection of its call', async (t) => {
+  const { conn, peer } = await pair(t, { who: (call) => call.send(call.connection === peer_()) });
+  const peer_ = () => peer;
+  const answer = await conn.call('who', async (call) => {
+    await call.send(1, { last: true });
+    return (await call.recv()).json();
+  });
+  assert.equal(answer, true);
 });

@@ -16,8 +16,8 @@ const read = (name) => readFileSync(new URL(`../${name}`, import.meta.url), 'utf
 test('ESM and CommonJS share one instance and export the same', () => {
   assert.deepEqual(Object.keys(esm).sort(), Object.keys(cjs).sort());
   assert.deepEqual(Object.keys(wsEsm).sort(), Object.keys(wsCjs).sort());
-  for (const name of Object.keys(cjs)) assert.equal(esm[name], cjs[name], name);
-  for (const name of Object.keys(wsCjs)) assert.equal(wsEsm[name], wsCjs[name], name);
+  for (const [name, value] of Object.entries(esm)) assert.equal(value, cjs[name], name);
+  for (const [name, value] of Object.entries(wsEsm)) assert.equal(value, wsCjs[name], name);
 });
 
 test('a second copy of the CommonJS module is independent', () => {
@@ -40,9 +40,13 @@ function declared(file) {
   const source = ts.createSourceFile(file, read(file), ts.ScriptTarget.Latest, true);
   const classes = new Map();
   const values = new Set();
-  const members = (node) => node.members
-    .filter((member) => !ts.isConstructorDeclaration(member))
-    .map((member) => [member.name.getText(), member.modifiers?.some((modifier) => modifier.kind === ts.SyntaxKind.StaticKeyword) ?? false]);
+  const members = (node) =>
+    node.members
+      .filter((member) => !ts.isConstructorDeclaration(member))
+      .map((member) => [
+        member.name.getText(),
+        member.modifiers?.some((modifier) => modifier.kind === ts.SyntaxKind.StaticKeyword) ?? false,
+      ]);
   for (const node of source.statements) {
     const exported = node.modifiers?.some((modifier) => modifier.kind === ts.SyntaxKind.ExportKeyword);
     if (ts.isClassDeclaration(node)) {
@@ -56,7 +60,10 @@ function declared(file) {
   return { values, classes };
 }
 
-for (const [file, module] of [['index.d.ts', cjs], ['ws.d.ts', wsCjs]]) {
+for (const [file, module] of [
+  ['index.d.ts', cjs],
+  ['ws.d.ts', wsCjs],
+]) {
   test(`${file} declares what the module has, and its classes have what is declared`, () => {
     const { values, classes } = declared(file);
     assert.deepEqual([...values].sort(), Object.keys(module).sort());
@@ -64,14 +71,25 @@ for (const [file, module] of [['index.d.ts', cjs], ['ws.d.ts', wsCjs]]) {
       const type = module[name];
       for (const [member, isStatic] of classes.get(name) ?? []) {
         if (isStatic) assert.ok(member in type, `${name}.${member}`);
-        else if (/^\w+$/.test(member)) assert.ok(member in type.prototype || type.toString().includes(`this.${member} =`) || Object.getPrototypeOf(type).toString().includes(`this.${member} =`), `${name}.prototype.${member}`);
+        else if (/^\w+$/.test(member))
+          assert.ok(
+            member in type.prototype ||
+              type.toString().includes(`this.${member} =`) ||
+              Object.getPrototypeOf(type).toString().includes(`this.${member} =`),
+            `${name}.prototype.${member}`,
+          );
       }
       // The other way: nothing public is undeclared.
       if (!classes.has(name)) continue;
       const known = new Set(classes.get(name).map(([member]) => member));
-      for (let proto = type.prototype; proto !== Object.prototype && proto !== Error.prototype; proto = Object.getPrototypeOf(proto)) {
+      for (
+        let proto = type.prototype;
+        proto !== Object.prototype && proto !== Error.prototype;
+        proto = Object.getPrototypeOf(proto)
+      ) {
         for (const member of Object.getOwnPropertyNames(proto)) {
-          if (member !== 'constructor' && member !== 'name' && !member.startsWith('_')) assert.ok(known.has(member), `${name}.prototype.${member} is not declared`);
+          if (member !== 'constructor' && member !== 'name' && !member.startsWith('_'))
+            assert.ok(known.has(member), `${name}.prototype.${member} is not declared`);
         }
       }
     }
@@ -101,7 +119,9 @@ test('every option is known to the core and to the types', () => {
 });
 
 test('the version is that of the workspace', () => {
-  const workspace = /\[workspace\.package\][\s\S]*?^version = "(.*)"$/m.exec(readFileSync(new URL('../../Cargo.toml', import.meta.url), 'utf8'));
+  const workspace = /\[workspace\.package\][\s\S]*?^version = "(.*)"$/m.exec(
+    readFileSync(new URL('../../Cargo.toml', import.meta.url), 'utf8'),
+  );
   const { version } = JSON.parse(read('package.json'));
   assert.equal(version, workspace[1]);
   assert.equal(cjs.names.version, version);

@@ -1,9 +1,21 @@
-'use strict';
-
 const assert = require('node:assert/strict');
 const { after, before, beforeEach, test } = require('node:test');
 const { ROOT_CONTEXT, context, defaultTextMapGetter, propagation, trace } = require('@opentelemetry/api');
-const { Carry, CarryQueue, Envelope, Propagator, StreamMetrics, TraceState, formatBaggage, names, now, parseBaggage, parseTraceparent, parseTracestate, unixNow } = require('wirespan');
+const {
+  Carry,
+  CarryQueue,
+  Envelope,
+  Propagator,
+  StreamMetrics,
+  TraceState,
+  formatBaggage,
+  names,
+  now,
+  parseBaggage,
+  parseTraceparent,
+  parseTracestate,
+  unixNow,
+} = require('wirespan');
 const { id, linkIds, parentId, setUp, until } = require('./helpers/sdk.js');
 
 const ID = '0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331';
@@ -35,13 +47,34 @@ test('parseTraceparent refuses each wrong form with its reason', () => {
     [`00-0af7651916cd43dd8448eb211c80319c-${'0'.repeat(16)}-01`, 'zero_id'],
     [[VALID, VALID], 'duplicate'],
   ];
-  for (const [value, reason] of rows) assert.deepEqual(refused(() => parseTraceparent(value)), ['malformed', reason], String(value));
-  for (const value of [`${VALID}\n`, `\u00a0${VALID}`, `\ufeff${VALID}`]) assert.equal(refused(() => parseTraceparent(value))[0], 'malformed');
-  assert.deepEqual(parseTraceparent(` ${VALID}\t`), { traceId: ID.slice(0, 32), spanId: ID.slice(33), traceFlags: 1, isRemote: true });
-  assert.equal(parseTraceparent(`cc-${ID}-ff-what`).traceFlags, 3, 'a later version is read by its first 55 characters, flags are masked');
+  for (const [value, reason] of rows)
+    assert.deepEqual(
+      refused(() => parseTraceparent(value)),
+      ['malformed', reason],
+      String(value),
+    );
+  for (const value of [`${VALID}\n`, `\u00a0${VALID}`, `\ufeff${VALID}`])
+    assert.equal(refused(() => parseTraceparent(value))[0], 'malformed');
+  assert.deepEqual(parseTraceparent(` ${VALID}\t`), {
+    traceId: ID.slice(0, 32),
+    spanId: ID.slice(33),
+    traceFlags: 1,
+    isRemote: true,
+  });
+  assert.equal(
+    parseTraceparent(`cc-${ID}-ff-what`).traceFlags,
+    3,
+    'a later version is read by its first 55 characters, flags are masked',
+  );
   assert.equal(parseTraceparent(Buffer.from(VALID)).traceFlags, 1);
   assert.equal(parseTraceparent([]), undefined);
-  const error = (() => { try { parseTraceparent(VALID.replace('0af', '0aG')); } catch (thrown) { return thrown; } })();
+  const error = (() => {
+    try {
+      parseTraceparent(VALID.replace('0af', '0aG'));
+    } catch (thrown) {
+      return thrown;
+    }
+  })();
   assert.deepEqual([error.name, error.field, error.offset], ['WirespanError', 'traceparent', 5]);
 });
 
@@ -61,7 +94,13 @@ test('tracestate keeps level 2 keys, joins headers, and is discarded whole', () 
 test('baggage makes an exact round trip', () => {
   const header = 'k=a=b;p=1;q,empty=,plus=1+1,__proto__=x,space=%20a%22';
   const { baggage, members, dropped } = parseBaggage(header);
-  assert.deepEqual(members, [['k', 'a=b', 'p=1;q'], ['empty', '', ''], ['plus', '1+1', ''], ['__proto__', 'x', ''], ['space', ' a"', '']]);
+  assert.deepEqual(members, [
+    ['k', 'a=b', 'p=1;q'],
+    ['empty', '', ''],
+    ['plus', '1+1', ''],
+    ['__proto__', 'x', ''],
+    ['space', ' a"', ''],
+  ]);
   assert.equal(dropped, 0);
   assert.equal(baggage.getEntry('__proto__').value, 'x');
   assert.deepEqual(parseBaggage(formatBaggage(baggage).header).members, members);
@@ -71,7 +110,8 @@ test('baggage makes an exact round trip', () => {
 
 test('the propagator extracts what is valid, and changes nothing for what is not', () => {
   const propagator = new Propagator();
-  const extract = (carrier, base = ROOT_CONTEXT) => trace.getSpanContext(propagator.extract(base, carrier, defaultTextMapGetter));
+  const extract = (carrier, base = ROOT_CONTEXT) =>
+    trace.getSpanContext(propagator.extract(base, carrier, defaultTextMapGetter));
   const extracted = extract({ traceparent: `00-${ID}-03`, tracestate: ['foo@=1', 'b=2'] });
   assert.deepEqual([extracted.traceFlags, extracted.isRemote, extracted.traceState.serialize()], [3, true, 'foo@=1,b=2']);
   const local = trace.setSpanContext(ROOT_CONTEXT, { traceId: 'c'.repeat(32), spanId: 'd'.repeat(16), traceFlags: 1 });
@@ -81,7 +121,16 @@ test('the propagator extracts what is valid, and changes nothing for what is not
   assert.equal(extract({ traceparent: VALID, tracestate: 'a=1,,=' }).traceState, undefined);
   assert.equal(extract({ tracestate: 'a=1' }), undefined);
   const both = propagator.extract(ROOT_CONTEXT, { baggage: 'a=1;p, b=%C3%A9' });
-  assert.deepEqual(propagation.getBaggage(both).getAllEntries().map(([key, { value }]) => [key, value]), [['a', '1'], ['b', 'é']]);
+  assert.deepEqual(
+    propagation
+      .getBaggage(both)
+      .getAllEntries()
+      .map(([key, { value }]) => [key, value]),
+    [
+      ['a', '1'],
+      ['b', 'é'],
+    ],
+  );
 });
 
 test('the propagator injects level 2 flags, cuts tracestate by members, and writes baggage', () => {
@@ -93,10 +142,15 @@ test('the propagator injects level 2 flags, cuts tracestate by members, and writ
   };
   const span = { traceId: ID.slice(0, 32), spanId: ID.slice(33), traceFlags: 0xff, traceState: new TraceState('a=1') };
   assert.deepEqual(inject(trace.setSpanContext(ROOT_CONTEXT, span)), { traceparent: `00-${ID}-03`, tracestate: 'a=1' });
-  assert.deepEqual(inject(trace.setSpanContext(ROOT_CONTEXT, { ...span, traceState: new TraceState('') })), { traceparent: `00-${ID}-03` });
+  assert.deepEqual(inject(trace.setSpanContext(ROOT_CONTEXT, { ...span, traceState: new TraceState('') })), {
+    traceparent: `00-${ID}-03`,
+  });
   assert.deepEqual(inject(ROOT_CONTEXT), {});
   assert.deepEqual(inject(trace.setSpanContext(ROOT_CONTEXT, { ...span, spanId: 'no' })), {});
-  const baggage = propagation.setBaggage(ROOT_CONTEXT, propagation.createBaggage({ 'a b': { value: 'dropped' }, a: { value: '%\\ é' } }));
+  const baggage = propagation.setBaggage(
+    ROOT_CONTEXT,
+    propagation.createBaggage({ 'a b': { value: 'dropped' }, a: { value: '%\\ é' } }),
+  );
   assert.deepEqual(inject(baggage), { baggage: 'a=%25%5C%20%C3%A9' });
   assert.deepEqual(propagator.fields(), ['traceparent', 'tracestate', 'baggage']);
 });
@@ -105,7 +159,10 @@ test('an envelope is written, read and converted', () => {
   const head = { traceparent: VALID, kind: 'call', method: 'm', stream: 1, own: [['X', 'y']], sent: 12345678901234567890n };
   const { bytes, form } = Envelope.write(head, 'hello');
   assert.equal(form, 'text');
-  assert.equal(bytes.toString(), `{"headers":{"traceparent":"${VALID}","kind":"call","method":"m","stream":"1","content":"text","sent":"12345678901234567890","X":"y"},"body":"hello"}`);
+  assert.equal(
+    bytes.toString(),
+    `{"headers":{"traceparent":"${VALID}","kind":"call","method":"m","stream":"1","content":"text","sent":"12345678901234567890","X":"y"},"body":"hello"}`,
+  );
   const opened = Envelope.open(bytes);
   assert.equal(opened.text, 'hello');
   assert.equal(opened.head.sent, head.sent);
@@ -159,7 +216,11 @@ test('a carry takes the whole context through a queue, and its wait is measured'
   const base = trace.setSpan(ROOT_CONTEXT, span).setValue(key, 'kept');
   await context.with(base, () => queue.put('one'));
   let second = false;
-  const putting = context.with(base, () => queue.put('two')).then(() => { second = true; });
+  const putting = context
+    .with(base, () => queue.put('two'))
+    .then(() => {
+      second = true;
+    });
   await new Promise((resolve) => setTimeout(resolve, 10));
   assert.equal(second, false, 'a full queue makes put wait');
   const carry = await queue.get();
@@ -187,12 +248,19 @@ test('a carry ends the span that was handed over: run, failed, or dropped unread
   const hand = (name) => Carry.capture(name, { span: sdk.tracer.startSpan(name) });
   hand('sync').run(() => assert.equal(sdk.spans('sync').length, 0));
   assert.equal(sdk.spans('sync').length, 1);
-  await assert.rejects(hand('failed').run(async () => { throw new TypeError('x'); }), TypeError);
+  await assert.rejects(
+    hand('failed').run(async () => {
+      throw new TypeError('x');
+    }),
+    TypeError,
+  );
   assert.equal(sdk.span('failed').attributes['error.type'], 'TypeError');
   const taken = hand('taken');
   taken.takeSpan().end();
   assert.equal(taken.takeSpan(), undefined);
-  (() => { hand('dropped'); })();
+  (() => {
+    hand('dropped');
+  })();
   await until(() => {
     globalThis.gc();
     return sdk.spans('dropped').length === 1;
@@ -201,7 +269,15 @@ test('a carry ends the span that was handed over: run, failed, or dropped unread
 
 test('a carry crosses a broker in headers', async () => {
   let sent;
-  const producer = await sdk.inSpan('root', () => Carry.send('orders', (headers) => { sent = headers; }, { sessionId: 's-1' }));
+  const producer = await sdk.inSpan('root', () =>
+    Carry.send(
+      'orders',
+      (headers) => {
+        sent = headers;
+      },
+      { sessionId: 's-1' },
+    ),
+  );
   const span = sdk.span('send orders', 'PRODUCER');
   assert.equal(parentId(span), id(producer));
   assert.equal(sent.traceparent.split('-')[2], id(span));
@@ -220,7 +296,10 @@ test('a carry crosses a broker in headers', async () => {
   assert.equal(parentId(batch), undefined);
   assert.deepEqual(linkIds(batch), [id(span)]);
   assert.equal(batch.attributes['messaging.batch.message_count'], 2);
-  assert.deepEqual(Carry.links([carry, broken]).map((link) => link.context.spanId), [id(span)]);
+  assert.deepEqual(
+    Carry.links([carry, broken]).map((link) => link.context.spanId),
+    [id(span)],
+  );
   assert.throws(() => Carry.fromHeaders('x', 7), { code: 'invalid_argument' });
 });
 

@@ -1,5 +1,3 @@
-'use strict';
-
 // The real SDK, with its spans kept in memory.
 
 const assert = require('node:assert/strict');

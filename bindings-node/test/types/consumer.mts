@@ -1,21 +1,21 @@
 // What an application in TypeScript writes, as an ES module. It is only checked, not run.
 import { context, propagation, type SpanContext } from '@opentelemetry/api';
 import {
+  type Call,
   Carry,
   CarryQueue,
-  type Call,
   Connection,
   Envelope,
   HandshakeRequest,
   type Message,
+  now,
   Propagator,
+  parseTraceparent,
   SpanMaker,
   StreamMetrics,
   type TracedConnection,
   type Transfer,
   WirespanError,
-  now,
-  parseTraceparent,
 } from 'wirespan';
 import { attach, connect, serve } from 'wirespan/ws';
 import { WebSocketServer } from 'ws';
