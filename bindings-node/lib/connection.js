@@ -11,6 +11,7 @@ const {
   remoteSpanContext,
   reviveBaggage,
   reviveSpanContext,
+  traceparentOf,
   tracestateOf,
   validTraceparent,
 } = require('./context.js');
@@ -33,33 +34,28 @@ let heldBaggage;
 function holdContext(span, baggage) {
   if (span === undefined && baggage === undefined) return 0;
   if (span !== heldSpan || baggage !== heldBaggage) {
-    const traceparent = validTraceparent(span);
-    // Nothing counts as held if the addon refuses it.
+    // Nothing counts as held if the addon refuses it. A span context that is not valid counts as absent there.
     heldSpan = heldBaggage = undefined;
-    native.setContext(traceparent, traceparent && tracestateOf(span), flattenBaggage(baggage));
+    if (span === undefined) native.setContext(undefined, undefined, flattenBaggage(baggage));
+    else native.setContext(traceparentOf(span), tracestateOf(span), baggage && flattenBaggage(baggage));
     heldSpan = span;
     heldBaggage = baggage;
   }
   return SEND.CONTEXT;
 }
 
-/** What came of a received message. `stream` is 0 for messages outside every stream. */
+/** What came of a received message. `stream` is 0 for messages outside every stream. Made for each message: no private fields. */
 class Received {
-  #digits;
-  #traceFlags;
-  #linked;
-  #extras;
-  #remote;
-
   constructor(message, binary, text) {
     const flags = words[WORD.FLAGS];
     this.stream = words[WORD.STREAM];
     /** Whether it came as a binary message. */
     this.binary = binary;
-    this.#extras = (flags & FLAG.EXTRAS) !== 0 ? native.extras() : undefined;
-    this.#digits = (flags & FLAG.CONTEXT) !== 0 ? digitsLeft() : undefined;
-    this.#traceFlags = words[WORD.TRACE_FLAGS];
-    this.#linked = (flags & FLAG.LINKED) !== 0;
+    this._linked = (flags & FLAG.LINKED) !== 0;
+    this._traceFlags = words[WORD.TRACE_FLAGS];
+    this._digits = (flags & FLAG.CONTEXT) === 0 ? undefined : digitsLeft();
+    this._extras = (flags & FLAG.EXTRAS) === 0 ? undefined : native.extras();
+    this._remote = undefined;
     /** The payload: bytes that are a view of the message, text that was inside a JSON string, or undefined for nothing. */
     this.payload = undefined;
     const payload = words[WORD.PAYLOAD];
@@ -67,51 +63,51 @@ class Received {
     else if (payload === 2) this.payload = text;
   }
 
-  get #more() {
-    if (typeof this.#extras === 'string') {
-      const { opened, headers, baggage, traceState } = JSON.parse(this.#extras);
+  get _more() {
+    if (typeof this._extras === 'string') {
+      const { opened, headers, baggage, traceState } = JSON.parse(this._extras);
       if (opened !== null) opened.plan = revivePlan(opened.plan);
-      this.#extras = { opened: opened ?? undefined, headers, baggage: reviveBaggage(baggage), traceState };
+      this._extras = { opened: opened ?? undefined, headers, baggage: reviveBaggage(baggage), traceState };
     }
-    return this.#extras;
+    return this._extras;
   }
 
-  get #span() {
-    if (this.#digits !== undefined) {
-      this.#remote ??= remoteSpanContext(this.#digits, this.#traceFlags, this.#more?.traceState);
+  get _span() {
+    if (this._digits !== undefined) {
+      this._remote ??= remoteSpanContext(this._digits, this._traceFlags, this._more?.traceState);
     }
-    return this.#remote;
+    return this._remote;
   }
 
   /** The sender's span, to be used as parent. */
   get spanContext() {
-    return this.#linked ? undefined : this.#span;
+    return this._linked ? undefined : this._span;
   }
 
   /** The sender's span, to be linked; present under trust `link`. */
   get link() {
-    return this.#linked ? this.#span : undefined;
+    return this._linked ? this._span : undefined;
   }
 
   /** The call or transfer that the message opens. */
   get opened() {
-    return this.#more?.opened;
+    return this._more?.opened;
   }
 
   /** The baggage that came with the message and that the allow-list lets through. */
   get baggage() {
-    return this.#more?.baggage;
+    return this._more?.baggage;
   }
 
   /** The application's own headers, as `[name, value]` in the order sent. */
   get headers() {
-    return this.#more?.headers ?? [];
+    return this._more?.headers ?? [];
   }
 }
 
 /** Part of a message, as a Buffer over the same memory. */
 function view(message, start, end) {
-  if (start === 0 && end === message.length && Buffer.isBuffer(message)) return message;
+  if (message instanceof Buffer) return start === 0 && end === message.length ? message : message.subarray(start, end);
   return Buffer.from(message.buffer, message.byteOffset + start, end - start);
 }
 

@@ -64,7 +64,7 @@ function remoteSpanContext(digits, traceFlags, list) {
 
 /** The ids that the addon left, as 48 digits. */
 function digitsLeft() {
-  return ids.toString('hex');
+  return ids.hexSlice(0, 24);
 }
 
 /** The span context that the addon left in the words. */

@@ -205,6 +205,23 @@ impl Js {
         std::str::from_utf8(buffer).map_err(|_| wrong(name, "must be text"))
     }
 
+    /// A short string, read into a buffer on the stack; `None` if it is no string or does not fit.
+    pub(crate) fn short_text<'b>(&self, index: usize, buffer: &'b mut [u8; 64]) -> Option<&'b [u8]> {
+        let mut written = 0;
+        // SAFETY: the buffer has the size that is stated; Node.js writes at most that, with a NUL at the end.
+        let status = unsafe {
+            sys::napi_get_value_string_utf8(
+                self.env,
+                self.args[index],
+                buffer.as_mut_ptr().cast(),
+                buffer.len(),
+                &raw mut written,
+            )
+        };
+        // A string that comes near the end of the buffer may be longer than it.
+        (status == sys::Status::napi_ok && written < buffer.len() - 4).then(|| &buffer[..written])
+    }
+
     fn read_text(
         &self,
         value: Value,

@@ -27,16 +27,11 @@ mod send_flag {
 /// `setContext(traceparent, tracestate, baggage)`: the context for what is sent next. What is invalid counts as absent.
 pub(crate) fn set_context(js: &Js, state: &mut State) -> Result<Value, Error> {
     let context = &mut state.context;
-    context.trace_parent = None;
-    if js.kind(0) == Type::Text {
-        let text = js.text_into(0, "traceparent", &mut state.text)?;
-        context.trace_parent = TraceParent::parse(text.as_bytes()).ok();
-    }
+    let mut buffer = [0; 64];
+    context.trace_parent = js.short_text(0, &mut buffer).and_then(|text| TraceParent::parse(text).ok());
     context.trace_state.clear();
     if js.kind(1) == Type::Text {
-        context
-            .trace_state
-            .push_str(js.text_into(1, "tracestate", &mut state.text)?);
+        context.trace_state.push_str(js.text_into(1, "tracestate", &mut state.text)?);
     }
     context.baggage = baggage(js, 2)?;
     Ok(js.undefined())
