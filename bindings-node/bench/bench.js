@@ -1,5 +1,3 @@
-'use strict';
-
 // The product against what one would write by hand, and against the copy of the body: bench.js OUTPUT
 //
 // Both sides get the same body and the same span and give the same result. They take turns in one process (A B B A), and

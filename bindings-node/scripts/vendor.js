@@ -1,5 +1,3 @@
-'use strict';
-
 // Puts the Rust sources into the package before it is packed (`rust/`), and takes them out again with `--remove`.
 //
 // A package is installed where there is no repository around it, so it carries a workspace of its own: the core, the crate of

@@ -206,7 +206,11 @@ impl Js {
     }
 
     /// A short string, read into a buffer on the stack; `None` if it is no string or does not fit.
-    pub(crate) fn short_text<'b>(&self, index: usize, buffer: &'b mut [u8; 64]) -> Option<&'b [u8]> {
+    pub(crate) fn short_text<'b>(
+        &self,
+        index: usize,
+        buffer: &'b mut [u8; 64],
+    ) -> Option<&'b [u8]> {
         let mut written = 0;
         // SAFETY: the buffer has the size that is stated; Node.js writes at most that, with a NUL at the end.
         let status = unsafe {

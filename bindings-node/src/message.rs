@@ -28,10 +28,14 @@ mod send_flag {
 pub(crate) fn set_context(js: &Js, state: &mut State) -> Result<Value, Error> {
     let context = &mut state.context;
     let mut buffer = [0; 64];
-    context.trace_parent = js.short_text(0, &mut buffer).and_then(|text| TraceParent::parse(text).ok());
+    context.trace_parent = js
+        .short_text(0, &mut buffer)
+        .and_then(|text| TraceParent::parse(text).ok());
     context.trace_state.clear();
     if js.kind(1) == Type::Text {
-        context.trace_state.push_str(js.text_into(1, "tracestate", &mut state.text)?);
+        context
+            .trace_state
+            .push_str(js.text_into(1, "tracestate", &mut state.text)?);
     }
     context.baggage = baggage(js, 2)?;
     Ok(js.undefined())
