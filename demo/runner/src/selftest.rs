@@ -350,7 +350,7 @@ impl Suite {
             .command(name, &["--fast"])?
             .spawn()
             .map_err(|error| error.to_string())?;
-        if !self.says(name, "reply: ", Duration::from_secs(90)) {
+        if !self.says(name, &mut child, "reply: ") {
             let _ = child.kill();
             let _ = child.wait();
             return Err(format!(
@@ -415,7 +415,7 @@ impl Suite {
             .command(name, &[])?
             .spawn()
             .map_err(|error| error.to_string())?;
-        let streams = self.says(name, "device      streams", Duration::from_secs(90));
+        let streams = self.says(name, &mut child, "device      streams");
         std::thread::sleep(Duration::from_millis(400));
         let id = i32::try_from(child.id()).map_err(|error| error.to_string())?;
         let _ = kill(Pid::from_raw(id), signal);
@@ -453,12 +453,16 @@ impl Suite {
         )
     }
 
-    /// Waits until the output holds a text.
-    fn says(&self, name: &str, text: &str, limit: Duration) -> bool {
+    /// Waits until the output holds a text; not longer than the run lasts.
+    fn says(&self, name: &str, child: &mut Child, text: &str) -> bool {
         let begin = Instant::now();
-        while begin.elapsed() < limit {
+        while begin.elapsed() < LIMIT {
+            let ended = !matches!(child.try_wait(), Ok(None));
             if self.output(name).contains(text) {
                 return true;
+            }
+            if ended {
+                return false;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
