@@ -27,7 +27,8 @@ fn main() -> ExitCode {
             .map_err(|error| format!("no threads can be started: {error}"))?;
         let provider = telemetry::start()?;
         let served = runtime.block_on(run(&host, port));
-        // The exporter's client blocks, so it is not run inside the runtime.
+        // Ends the spans of cooks that nobody waits for any more. The exporter's client blocks, so it runs outside as well.
+        drop(runtime);
         if let Some(provider) = provider
             && let Err(error) = provider.shutdown()
         {

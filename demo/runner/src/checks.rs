@@ -7,8 +7,12 @@ use wirespan_conformance::trace::streams::{Direction, streams};
 use wirespan_conformance::trace::text::seconds;
 use wirespan_conformance::trace::{Forest, Kind, Span, TraceParent};
 
+use crate::garbage;
+
 const SESSION: &str = "websocket.session.id";
 const HANDSHAKE: &str = "websocket.handshake";
+/// The name of a call of a method that the callee does not serve.
+const UNNAMED: &str = "websocket call";
 
 /// What was found out.
 #[derive(Debug, Default)]
@@ -34,7 +38,8 @@ impl Verdict {
     }
 }
 
-/// The spans of one order for each device, nothing else, nothing twice, nothing crossed.
+/// The spans of one order for each device, nothing else, nothing twice, nothing crossed; and those of strangers that sent
+/// garbage so many times.
 pub(crate) fn connected(
     forest: &Forest,
     devices: &[String],
@@ -219,13 +224,16 @@ fn expected(
         };
         expected = expected.tree(top, tree);
     }
-    for _ in 0..strangers {
-        expected = expected.tree(
-            Top::Root,
-            Expected::new("gateway", HANDSHAKE, Kind::Server)
-                .has(SESSION)
-                .any_status(),
-        );
+    for _ in 0..strangers * garbage::HANDSHAKES {
+        let shaken = Expected::new("gateway", HANDSHAKE, Kind::Server);
+        expected = expected.tree(Top::Root, shaken.has(SESSION).any_status());
+    }
+    // A peer never chooses a name.
+    for _ in 0..strangers * garbage::CALLS {
+        let refused = Expected::new("gateway", UNNAMED, Kind::Server)
+            .has(SESSION)
+            .any_links();
+        expected = expected.tree(Top::Root, refused.fails_with("unknown_method"));
     }
     expected
 }
@@ -324,7 +332,8 @@ fn one_trace_each(
     let elsewhere = forest
         .spans()
         .iter()
-        .filter(|span| span.name != HANDSHAKE && !traces.contains(&span.trace_id))
+        .filter(|span| ![HANDSHAKE, UNNAMED].contains(&span.name.as_str()))
+        .filter(|span| !traces.contains(&span.trace_id))
         .count();
     if elsewhere > 0 {
         verdict.problems.push(format!(

@@ -12,12 +12,15 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How many of the peers below get through the WebSocket handshake, and so leave a handshake span.
 pub(crate) const HANDSHAKES: usize = 2;
 
+/// How many calls they open.
+pub(crate) const CALLS: usize = 1;
+
 /// Sends it all, each on a connection of its own.
 pub(crate) async fn send(port: u16) -> Result<(), String> {
     // What is no HTTP is closed or answered with an error; either will do.
     for bytes in [
         &b"\x00\xff\xfe\x01 garbage \r\n\r\n"[..],
-        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
     ] {
         let mut stream = connect(port).await?;
         let _ = stream.write_all(bytes).await;
@@ -26,7 +29,8 @@ pub(crate) async fn send(port: u16) -> Result<(), String> {
     // Heads that are almost envelopes, of a peer that announced itself.
     let mut stream = upgrade(port).await?;
     for text in [
-        r#"{"headers":{"stream":"1","kind":"call","method":"order","traceparent":"00-zz"},"body":}"#,
+        // A call that opens, of a method that nobody serves, with a context that is none.
+        r#"{"headers":{"traceparent":"00-zz","kind":"call","method":"<script>alert(1)</script>","stream":"1"},"body":}"#,
         r#"{"headers":{"stream":"4294967296","kind":"dance"},"body":1}"#,
         r#"{"headers":{"stream":"2","seq":"7","end":"1"},"body":null}"#,
         r#"{"headers":{"#,

@@ -15,7 +15,7 @@ wirespan-demo: one spoken order through C, Node, Python and Rust, and its trace
   --unsampled            nothing is sampled: nothing may be exported, the context still travels
   --parent TRACEPARENT   the order belongs to that foreign span
   --kill SERVICE         kill kitchen, recogniser, gateway or device in the middle, and check how the others take it
-  --garbage              send garbage to the gateway before and during the order
+  --garbage              send garbage to the gateway before and after the order
   --port SERVICE=PORT    a fixed port for receiver, kitchen, recogniser or gateway (default: a free one)
   --out DIRECTORY        where trace.html, trace.json and the logs go (default: target/demo)
   --root DIRECTORY       the source tree (default: found from the current directory upwards)

@@ -12,7 +12,7 @@ use wirespan_conformance::trace::tree::{Style, draw};
 use crate::checks::{self, Verdict};
 use crate::options::Options;
 use crate::run::{Outcome, unsampled};
-use crate::{garbage, say};
+use crate::say;
 
 /// Shows and writes everything; returns the exit code.
 pub(crate) fn finish(options: &Options, outcome: &Outcome) -> u8 {
@@ -144,11 +144,8 @@ fn judge(options: &Options, outcome: &Outcome, forest: &Forest) -> Verdict {
     }
     match receiver {
         Some(store) => {
-            let strangers = if options.garbage {
-                2 * garbage::HANDSHAKES
-            } else {
-                0
-            };
+            // Before the order, and after it.
+            let strangers = if options.garbage { 2 } else { 0 };
             extend(
                 &mut verdict,
                 checks::connected(forest, &outcome.devices, options.parent, strangers),

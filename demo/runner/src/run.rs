@@ -22,6 +22,8 @@ const READY: Duration = Duration::from_secs(60);
 const ORDER: Duration = Duration::from_secs(45);
 /// How long the others may take to notice that a service has died.
 const NOTICE: Duration = Duration::from_secs(20);
+/// How long the news of a dead service may take after that of a failed device.
+const BLAME: Duration = Duration::from_millis(700);
 /// How long a service may take to finish and to export.
 const STOP: Duration = Duration::from_secs(10);
 /// When a service is killed that has done its work before the first word of the reply.
@@ -218,6 +220,7 @@ async fn order(
     let mut kill_at = (options.kill.as_deref() == Some("recogniser")).then_some(begin + KILL_EARLY);
     let mut killed: Option<&str> = None;
     let mut died: Option<Failure> = None;
+    let mut failed: Option<Failure> = None;
     while outcome
         .devices
         .iter()
@@ -242,16 +245,18 @@ async fn order(
                 }
             }
             Some(Event::Exit { name, status }) => {
-                if let Some(seen) = outcome.seen.get_mut(&name) {
-                    seen.succeeded = status.success();
-                    if !status.success() && killed.is_none() && died.is_none() {
-                        died = Some(children.failure(&name, ending(status)));
-                    }
-                } else if killed == Some(name.as_str()) {
+                if killed.is_some_and(|victim| {
+                    victim == name || outcome.seen.contains_key(&name) && victim == "device"
+                }) {
                     say(format!(
                         "{name:<11} {} in the middle of the order, as asked by --kill",
                         ending(status)
                     ));
+                } else if let Some(seen) = outcome.seen.get_mut(&name) {
+                    seen.succeeded = status.success();
+                    if !status.success() && killed.is_none() && failed.is_none() {
+                        failed = Some(children.failure(&name, ending(status)));
+                    }
                 } else if died.is_none() {
                     died = Some(children.failure(
                         &name,
@@ -292,7 +297,21 @@ async fn order(
             deadline = Instant::now() + NOTICE;
         }
     }
-    match (died, &options.kill, killed) {
+    // A device that fails because a service died may be heard of first.
+    let deadline = Instant::now() + BLAME;
+    while failed.is_some() && died.is_none() {
+        match children.next(deadline).await? {
+            Some(Event::Exit { name, status }) => {
+                died = Some(children.failure(
+                    &name,
+                    format!("{} in the middle of the order", ending(status)),
+                ));
+            }
+            Some(Event::Line { .. }) => {}
+            None => break,
+        }
+    }
+    match (died.or(failed), &options.kill, killed) {
         (Some(failure), ..) => Err(failure),
         (None, Some(name), None) => Err(Failure::Other(format!(
             "the order was done before {name} could be killed"
