@@ -21,6 +21,9 @@ WORKERS = 8
 #: How many chunks may wait for a worker; then the caller is slowed down.
 QUEUED_CHUNKS = 64
 
+#: The attribute that finds the spans of one connection.
+SESSION_ID = "websocket.session.id"
+
 _tracer = trace.get_tracer("recogniser")
 
 
@@ -49,7 +52,7 @@ class Recogniser:
         chunks: Queue[bytes | _Stop] = Queue(QUEUED_CHUNKS)
         texts: asyncio.Queue[str | None] = asyncio.Queue()
         listening = asyncio.create_task(_listen(call, chunks))
-        worker = loop.run_in_executor(self._workers, _work, loop, chunks, texts)
+        worker = loop.run_in_executor(self._workers, _work, loop, chunks, texts, call.connection.session_id)
         try:
             while (text := await texts.get()) is not None:
                 await call.send({"text": text, "final": False})
@@ -89,7 +92,10 @@ def _replace(chunks: "Queue[bytes | _Stop]", stop: _Stop) -> None:
 
 
 def _work(
-    loop: asyncio.AbstractEventLoop, chunks: "Queue[bytes | _Stop]", texts: "asyncio.Queue[str | None]"
+    loop: asyncio.AbstractEventLoop,
+    chunks: "Queue[bytes | _Stop]",
+    texts: "asyncio.Queue[str | None]",
+    session_id: str,
 ) -> str | None:
     """Recognises one order, in a thread of its own; None if the caller broke off."""
 
@@ -100,7 +106,7 @@ def _work(
         return asyncio.run_coroutine_threadsafe(chunks.get(), loop).result()
 
     try:
-        with _tracer.start_as_current_span("recognise") as span:
+        with _tracer.start_as_current_span("recognise", attributes={SESSION_ID: session_id}) as span:
             try:
                 recognition = Recognition()
                 longest_wait = 0.0

@@ -112,6 +112,7 @@ async def test_the_worker_has_a_span_under_that_of_the_call(
     assert attributes["speech.seconds"] == pytest.approx(2.82, abs=0.01)
     assert isinstance(attributes["websocket.queue.wait"], float)
     assert 0 < attributes["websocket.queue.wait"] < 10
+    assert attributes["websocket.session.id"] == connection.session_id
     received = dict(server.attributes or {})["websocket.stream.received.bytes"]
     assert received == len(read(path("soup")))
     assert all(span.status.status_code is StatusCode.UNSET for span in (client, server, worker))
