@@ -501,6 +501,12 @@ export class Carry<T = unknown> {
   run<R, A extends unknown[]>(fn: (value: T, ...args: A) => R, ...args: A): R;
   takeSpan(): Span | undefined;
   static links(carries: Iterable<Carry> & Carry[]): Link[];
+  static planSend(destination: string | undefined, sessionId?: string): Plan;
+  static planProcess(
+    destination: string | undefined,
+    carries: Carry | Carry[],
+    options?: { continueTrace?: boolean; nowUnixNs?: bigint },
+  ): Plan;
   static send<R>(
     destination: string | undefined,
     fn: (headers: Record<string, string>) => R,

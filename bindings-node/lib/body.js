@@ -11,7 +11,7 @@ function bytesOf(value, name) {
     else if (value instanceof ArrayBuffer || value instanceof SharedArrayBuffer) bytes = new Uint8Array(value);
     else throw invalid(name, 'must be a Buffer, a typed array, a DataView or an ArrayBuffer');
   }
-  return bytes.buffer instanceof SharedArrayBuffer ? Uint8Array.from(bytes) : bytes;
+  return bytes.buffer instanceof SharedArrayBuffer ? new Uint8Array(bytes) : bytes;
 }
 
 /** Whether a value is sent as a binary message. */

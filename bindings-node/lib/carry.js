@@ -8,6 +8,7 @@ const { now, unixNow } = require('./clock.js');
 const {
   flattenBaggage,
   reviveBaggage,
+  revivePlan,
   reviveSpanContext,
   spanContextOf,
   tracestateOf,
@@ -80,9 +81,7 @@ class Carry {
   /** How long it has waited, in nanoseconds; undefined where it does not say when it left. */
   get waitNs() {
     if (this.#at !== undefined) return Math.max(0, now() - this.#at);
-    if (this.sentUnixNs === undefined) return undefined;
-    const wait = unixNow() - this.sentUnixNs;
-    return wait > 0n ? Number(wait) : 0;
+    return this.sentUnixNs === undefined ? undefined : Math.max(0, Number(unixNow() - this.sentUnixNs));
   }
 
   /** The context to work in; the wait is recorded on its span, if that is open. */
@@ -143,29 +142,34 @@ class Carry {
     });
   }
 
-  /** Runs a function in the PRODUCER span of sending to a broker: `send DESTINATION`. It gets the headers to send. */
-  static async send(destination, fn, { sessionId = undefined, baggage = [] } = {}) {
-    const maker = new SpanMaker();
-    const plan = JSON.parse(native.planSend(destination, sessionId));
-    const context = maker.start(plan);
-    return inSpan(context, () => fn(new Carry(undefined, context, { sessionId, at: now() }).toHeaders({ baggage })));
+  /** The plan of the PRODUCER span of sending to a broker: `send DESTINATION`. */
+  static planSend(destination, sessionId = undefined) {
+    return revivePlan(JSON.parse(native.planSend(destination, sessionId)));
   }
 
   /**
-   * Runs a function in the CONSUMER span of processing what came out of a broker: `process DESTINATION`. Every item is linked;
-   * a single one is the parent if `continueTrace` asks for it.
+   * The plan of the CONSUMER span of processing what came out of a broker: `process DESTINATION`. Every item is linked; a
+   * single one is the parent if `continueTrace` asks for it.
    */
-  static async process(destination, carries, fn, { continueTrace = false } = {}) {
-    const items = (Array.isArray(carries) ? carries : [carries]).map((carry) => {
+  static planProcess(destination, carries, { continueTrace = false, nowUnixNs = unixNow() } = {}) {
+    const items = [carries].flat().map((carry) => {
       if (!(carry instanceof Carry)) throw invalid('carries', 'must be a Carry or an array of them');
       return carry.#headers ?? Object.entries(carry.toHeaders({ sentUnixNs: carry.#leftUnixNs() })).flat();
     });
-    const maker = new SpanMaker();
-    const plan = JSON.parse(native.planProcess(destination, JSON.stringify(items), continueTrace, unixNow()));
-    plan.remote = reviveSpanContext(plan.remote);
-    plan.links = plan.links.map(reviveSpanContext);
-    const base = items.length === 1 && !Array.isArray(carries) ? propagation.getBaggage(carries.context) : undefined;
-    return inSpan(maker.start(plan, { baggage: base }), () => fn(carries));
+    return revivePlan(JSON.parse(native.planProcess(destination, JSON.stringify(items), continueTrace, nowUnixNs)));
+  }
+
+  /** Runs a function in the span of `planSend`. It gets the headers to send. */
+  static async send(destination, fn, { sessionId = undefined, baggage = [] } = {}) {
+    const context = new SpanMaker().start(Carry.planSend(destination, sessionId));
+    return inSpan(context, () => fn(new Carry(undefined, context, { sessionId, at: now() }).toHeaders({ baggage })));
+  }
+
+  /** Runs a function in the span of `planProcess`. The baggage of a single item that is not in an array is current, too. */
+  static async process(destination, carries, fn, { continueTrace = false } = {}) {
+    const plan = Carry.planProcess(destination, carries, { continueTrace });
+    const baggage = Array.isArray(carries) ? undefined : propagation.getBaggage(carries.context);
+    return inSpan(new SpanMaker().start(plan, { baggage }), () => fn(carries));
   }
 
   /** When a carry of this process left, by the wall clock. */

@@ -10,6 +10,7 @@ const {
   flattenBaggage,
   remoteSpanContext,
   reviveBaggage,
+  revivePlan,
   reviveSpanContext,
   traceparentOf,
   tracestateOf,
@@ -18,6 +19,8 @@ const {
 
 /** Frames are written one behind the other into a slab, which is left to the garbage collector when it is full. */
 const SLAB_BYTES = 64 * 1024;
+/** Longer texts are quicker to encode here than across the boundary, in UTF-16 units. */
+const LONG_TEXT = 16 * 1024;
 let slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
 let slabUsed = 0;
 
@@ -109,12 +112,6 @@ class Received {
 function view(message, start, end) {
   if (message instanceof Buffer) return start === 0 && end === message.length ? message : message.subarray(start, end);
   return Buffer.from(message.buffer, message.byteOffset + start, end - start);
-}
-
-function revivePlan(plan) {
-  plan.remote = reviveSpanContext(plan.remote);
-  plan.links = plan.links.map(reviveSpanContext);
-  return plan;
 }
 
 /** One side of a connection without any I/O: bytes, times and entropy go in; frames, events and plans of spans come out. */
@@ -241,7 +238,13 @@ class Connection {
 
   /** Makes a frame of a body that is text or bytes. Its form is in the words. */
   _send(stream, body, flags, now, headers) {
-    const written = native.send(this.#handle, stream, body, flags, slab, slabUsed, now, headers);
+    let given = body;
+    let bits = flags;
+    if (typeof body === 'string' && body.length > LONG_TEXT) {
+      given = Buffer.from(body);
+      if ((flags & SEND.JSON) === 0) bits |= SEND.TEXT;
+    }
+    const written = native.send(this.#handle, stream, given, bits, slab, slabUsed, now, headers);
     this.#settled();
     if (typeof written !== 'number') {
       // A frame that would fit an empty slab is a sign that this one is full.

@@ -80,6 +80,13 @@ function reviveSpanContext(json) {
   return remoteSpanContext(digits, Number.parseInt(traceparent.slice(53), 16), traceState);
 }
 
+/** A plan whose span contexts are those of the API. */
+function revivePlan(plan) {
+  plan.remote = reviveSpanContext(plan.remote);
+  plan.links = plan.links.map(reviveSpanContext);
+  return plan;
+}
+
 /** The valid span context of a context, or undefined. */
 function spanContextOf(context) {
   const spanContext = trace.getSpanContext(context);
@@ -117,6 +124,7 @@ module.exports = {
   digitsLeft,
   spanContextLeft,
   reviveSpanContext,
+  revivePlan,
   spanContextOf,
   flattenBaggage,
   reviveBaggage,

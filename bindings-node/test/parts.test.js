@@ -300,6 +300,9 @@ test('a carry crosses a broker in headers', async () => {
     Carry.links([carry, broken]).map((link) => link.context.spanId),
     [id(span)],
   );
+  const plan = Carry.planProcess('orders', carry, { continueTrace: true, nowUnixNs: BigInt(sent.sent) + 1_000_000_000n });
+  assert.deepEqual(plan.attributes, { [names.queueWait]: 1, [names.sessionId]: 's-1' });
+  assert.deepEqual([plan.parent, plan.remote.spanId, Carry.planSend('orders').name], ['remote', id(span), 'send orders']);
   assert.throws(() => Carry.fromHeaders('x', 7), { code: 'invalid_argument' });
 });
 
