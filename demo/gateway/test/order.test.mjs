@@ -1,11 +1,15 @@
 // An order through the real handler, over real connections, with the real SDK: device, recogniser and kitchen are in this process.
 
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createConnection } from 'node:net';
 import { after, afterEach, before, test } from 'node:test';
 import { SpanKind, SpanStatusCode } from '@opentelemetry/api';
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
 import { InMemorySpanExporter, NodeTracerProvider, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-node';
 import { connect, serve } from 'wirespan/ws';
+import { WebSocket } from 'ws';
 import { takeOrder } from '../lib/order.mjs';
 import { Service } from '../lib/service.mjs';
 
@@ -46,13 +50,14 @@ async function setUp(t, parts = {}) {
     kitchen: new Service('kitchen', `ws://127.0.0.1:${servers.kitchen.port}`),
   };
   const gateway = await serve({ order: takeOrder(services) }, local);
-  const connectDevice = () => connect(`ws://127.0.0.1:${gateway.port}`, { handlers: device });
+  const url = `ws://127.0.0.1:${gateway.port}`;
+  const connectDevice = () => connect(url, { handlers: device });
   const conn = await connectDevice();
   t.after(async () => {
     await conn.close();
     for (const part of [gateway, ...Object.values(services), ...Object.values(servers)]) await part.close();
   });
-  return { conn, connectDevice, servers };
+  return { conn, connectDevice, servers, url };
 }
 
 /** Orders as the device does; returns what it was answered. */
@@ -225,6 +230,32 @@ test('a service that cannot be reached fails the order with its name', async (t)
   const { conn, servers } = await setUp(t);
   await servers.kitchen.close();
   await assert.rejects(order(conn), { errorType: 'KitchenUnavailable' });
+});
+
+test('garbage harms nobody', async (t) => {
+  const { conn, url } = await setUp(t);
+  const garbage = [
+    '',
+    '\0',
+    '{"headers":{',
+    '{"headers":{"stream":"1","kind":"call","method":"order","traceparent":"00-zz"},"body":}',
+    '{"headers":{"stream":"1","kind":"call","method":"order"},"body":"no speech"}',
+    '{"headers":{"stream":"4294967296","kind":"dance"},"body":1}',
+    Buffer.from([0xff, 0x57, 1, 1, 0xff, 0xff]),
+    randomBytes(2000),
+  ];
+  for (const headers of [{ wirespan: '1' }, {}]) {
+    const socket = new WebSocket(url, { headers });
+    await once(socket, 'open');
+    for (const message of garbage) socket.send(message);
+    socket.close();
+    await once(socket, 'close');
+  }
+  const noise = createConnection(Number(new URL(url).port), '127.0.0.1');
+  noise.on('error', () => {});
+  noise.end(randomBytes(500));
+  await once(noise.resume(), 'close');
+  assert.deepEqual((await order(conn)).at(-1), { word: 'now' });
 });
 
 test('an order that the device cancels is cancelled at the recogniser', async (t) => {

@@ -1,6 +1,7 @@
 """The call ``transcribe`` over real connections, with the real SDK."""
 
 import asyncio
+import random
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -14,6 +15,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 from orders import ORDERS, path
+from websockets.asyncio.client import connect
 
 from recogniser.engine import CHUNK_BYTES
 from recogniser.service import QUEUED_CHUNKS, Recogniser
@@ -132,6 +134,8 @@ async def test_orders_at_once_do_not_mix(connection: wirespan.TracedConnection, 
     [
         ([], "NoSpeech"),
         ([bytes(CHUNK_BYTES)] * 50, "NoSpeech"),
+        # As fast as it goes: more than the queue and the call hold together.
+        ([bytes(CHUNK_BYTES)] * 740, "NoSpeech"),
         ([bytes(CHUNK_BYTES - 1)], "BadAudio"),
         (["two large pizzas"], "BadAudio"),
         ([bytes(32_000)] * 31, "TooLong"),
@@ -161,6 +165,30 @@ async def test_what_was_heard_is_an_error_of_the_worker_too(
     assert worker.status.status_code is StatusCode.ERROR
     assert dict(worker.attributes or {})["error.type"] == "NoSpeech"
     assert [event.name for event in worker.events] == ["exception"]
+
+
+async def test_garbage_harms_nobody(spans: InMemorySpanExporter) -> None:
+    recogniser = Recogniser()
+    async with wirespan.websockets.serve({"transcribe": recogniser.transcribe}, "127.0.0.1", 0) as server:
+        url = f"ws://127.0.0.1:{server.port}"
+        garbage: list[str | bytes] = [
+            "",
+            "\0",
+            '{"headers":{',
+            '{"headers":{"stream":"1","kind":"call","method":"transcribe","traceparent":"00-zz"},"body":}',
+            '{"headers":{"stream":"1","kind":"call","method":"other"},"body":null}',
+            '{"headers":{"stream":"4294967296","kind":"dance"},"body":1}',
+            b"\xff\x57\x01\x01\xff\xff",
+            random.Random(3).randbytes(2000),
+        ]
+        async with connect(url, additional_headers={"wirespan": "1"}) as known, connect(url) as unknown:
+            for message in garbage:
+                await known.send(message)
+                await unknown.send(message)
+            async with wirespan.websockets.connect(url) as connection:
+                texts = await transcribe(connection, chunks(read(path("pizza"))))
+    assert texts[-1]["text"] == ORDERS["pizza"]
+    await asyncio.to_thread(recogniser.close)
 
 
 async def test_a_caller_that_cancels_frees_its_worker(
