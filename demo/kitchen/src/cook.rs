@@ -9,6 +9,8 @@ use tokio::sync::{Mutex, mpsc};
 use wirespan::otel::Carry;
 
 const COOKS: usize = 3;
+/// Finds the spans of one connection.
+const SESSION_ID: &str = wirespan::names::attribute::SESSION_ID;
 /// Orders that wait before `send` waits too.
 const QUEUED: usize = 16;
 /// Between the words of an answer.
@@ -22,16 +24,22 @@ pub(crate) type Queue = mpsc::Sender<Ticket>;
 #[derive(Debug)]
 pub(crate) struct Ticket {
     carry: Carry,
+    session_id: String,
     order: String,
     words: mpsc::Sender<String>,
 }
 
 impl Ticket {
-    pub(crate) fn new(carry: Carry, order: String) -> (Self, mpsc::Receiver<String>) {
+    pub(crate) fn new(
+        carry: Carry,
+        session_id: String,
+        order: String,
+    ) -> (Self, mpsc::Receiver<String>) {
         let (words, answer) = mpsc::channel(1);
         (
             Self {
                 carry,
+                session_id,
                 order,
                 words,
             },
@@ -55,19 +63,21 @@ async fn work(tickets: Arc<Mutex<mpsc::Receiver<Ticket>>>) {
         let next = tickets.lock().await.recv().await;
         let Some(Ticket {
             carry,
+            session_id,
             order,
             words,
         }) = next
         else {
             return;
         };
-        carry.run_async(cook(order, words)).await;
+        carry.run_async(cook(session_id, order, words)).await;
     }
 }
 
 /// Runs in the context of the order, however far from the task that took it.
-async fn cook(order: String, words: mpsc::Sender<String>) {
+async fn cook(session_id: String, order: String, words: mpsc::Sender<String>) {
     let mut span = global::tracer("kitchen").start("cook");
+    span.set_attribute(KeyValue::new(SESSION_ID, session_id));
     let answer = answer(&order);
     span.set_attribute(KeyValue::new("kitchen.words", answer.len() as i64));
     serve(answer, words)

@@ -97,7 +97,7 @@ async fn take_order(mut call: Call, queue: Queue) -> Result<(), Failure> {
         Some(message) => message?.to_string(),
         None => return Err(Failure::new("no_order", "the call ended without an order")),
     };
-    let (ticket, mut words) = Ticket::new(Carry::capture(), order);
+    let (ticket, mut words) = Ticket::new(Carry::capture(), call.connection().session_id(), order);
     queue.send(ticket).await?;
     while let Some(word) = words.recv().await {
         call.send(word).await?;

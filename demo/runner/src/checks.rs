@@ -10,6 +10,7 @@ use wirespan_conformance::trace::{Forest, Kind, Span, TraceParent};
 use crate::garbage;
 
 const SESSION: &str = "websocket.session.id";
+const QUEUE_WAIT: &str = "websocket.queue.wait";
 const HANDSHAKE: &str = "websocket.handshake";
 /// The name of a call of a method that the callee does not serve.
 const UNNAMED: &str = "websocket call";
@@ -63,7 +64,7 @@ pub(crate) fn connected(
             &[About::Link],
         ),
         (
-            "websocket.session.id is on every Wirespan span, the same on both ends; no span failed",
+            "websocket.session.id is on every span, the same on both ends; every wait in a queue is measured; no span failed",
             &[About::Attribute, About::Event, About::Status],
         ),
     ];
@@ -179,17 +180,18 @@ fn expected(
                     .label(served)
                     .child(
                         call("gateway", "transcribe", Kind::Client, &to_recogniser.0).child(
-                            call("recogniser", "transcribe", Kind::Server, &to_recogniser.1)
-                                .child(Expected::new("recogniser", "recognise", Kind::Internal)),
+                            call("recogniser", "transcribe", Kind::Server, &to_recogniser.1).child(
+                                worker("recogniser", "recognise", &to_recogniser.1).has(QUEUE_WAIT),
+                            ),
                         ),
                     )
-                    .child(call("gateway", "order", Kind::Client, &to_kitchen.0).child(
-                        call("kitchen", "order", Kind::Server, &to_kitchen.1).child(Expected::new(
-                            "kitchen",
-                            "cook",
-                            Kind::Internal,
-                        )),
-                    ))
+                    .child(
+                        call("gateway", "order", Kind::Client, &to_kitchen.0).child(
+                            call("kitchen", "order", Kind::Server, &to_kitchen.1)
+                                .has(QUEUE_WAIT)
+                                .child(worker("kitchen", "cook", &to_kitchen.1)),
+                        ),
+                    )
                     .child(
                         call("gateway", "confirm", Kind::Client, &to_gateway.1).child(call(
                             device,
@@ -262,6 +264,13 @@ fn call(service: &str, name: &str, kind: Kind, handshake: &str) -> Expected {
         .attribute("rpc.method", name)
         .attribute("websocket.stream.outcome", "complete")
         .link(handshake)
+}
+
+/// A span that a service makes by itself, behind its queue.
+fn worker(service: &str, name: &str, handshake: &str) -> Expected {
+    Expected::new(service, name, Kind::Internal)
+        .has(SESSION)
+        .same(SESSION, handshake)
 }
 
 /// The calls of one order, wherever they are.
@@ -345,9 +354,7 @@ fn one_trace_each(
 
 fn without_session(verdict: &mut Verdict, forest: &Forest) {
     for span in forest.spans() {
-        let of_wirespan =
-            matches!(span.kind, Kind::Client | Kind::Server) || span.name.starts_with("websocket");
-        if of_wirespan && span.attributes.text(SESSION).is_none_or(str::is_empty) {
+        if span.attributes.text(SESSION).is_none_or(str::is_empty) {
             verdict.problems.push(format!("{span} has no {SESSION}"));
         }
     }

@@ -2,7 +2,7 @@ use wirespan_conformance::trace::{
     Attributes, Event, Forest, Kind, Link, Span, SpanId, Status, TraceId, TraceParent, Value,
 };
 
-use super::{HANDSHAKE, broken_off, connected};
+use super::{HANDSHAKE, QUEUE_WAIT, broken_off, connected};
 
 /// The spans of a demo as it should be.
 struct Scene {
@@ -50,7 +50,7 @@ impl Scene {
                 "s-r",
                 recogniser.1,
             );
-            scene.span("recogniser", "recognise", Kind::Internal, Some(heard));
+            scene.worker("recogniser", "recognise", heard, "s-r");
             let dish = scene.call(
                 "gateway",
                 "order",
@@ -67,7 +67,8 @@ impl Scene {
                 "s-k",
                 kitchen.1,
             );
-            scene.span("kitchen", "cook", Kind::Internal, Some(cooked));
+            scene.worker("kitchen", "cook", cooked, "s-k");
+            scene.set(cooked, &[(QUEUE_WAIT, 0.001.into())]);
             scene.stall(dish, "received");
             scene.stall(cooked, "sent");
             let asked = scene.call(
@@ -111,6 +112,17 @@ impl Scene {
             trace_state: String::new(),
         });
         self.spans.len() - 1
+    }
+
+    fn worker(&mut self, service: &str, name: &str, parent: usize, session: &str) {
+        let index = self.span(service, name, Kind::Internal, Some(parent));
+        self.set(
+            index,
+            &[
+                ("websocket.session.id", session.into()),
+                (QUEUE_WAIT, 0.001.into()),
+            ],
+        );
     }
 
     fn handshake(&mut self, from: &str, to: &str, session: &str) -> (usize, usize) {
@@ -237,10 +249,8 @@ fn no_span_can_be_changed_unseen() {
         changed(&|scene| scene.spans[index].trace_id = TraceId::from_slice(&[0xcc; 16]).unwrap());
         changed(&|scene| scene.spans[index].kind = Kind::Producer);
         changed(&|scene| scene.spans[index].status = Status::Error("lost".into()));
-        if sound.spans[index].kind != Kind::Internal {
-            changed(&|scene| scene.spans[index].attributes = Attributes::default());
-            changed(&|scene| scene.set(index, &[("websocket.session.id", "another".into())]));
-        }
+        changed(&|scene| scene.spans[index].attributes = Attributes::default());
+        changed(&|scene| scene.set(index, &[("websocket.session.id", "another".into())]));
         if !sound.spans[index].links.is_empty() {
             changed(&|scene| scene.spans[index].links.clear());
         }
