@@ -141,3 +141,18 @@ test('closing a server closes its connections with 1001, which is no error', asy
   }
   assert.equal(await conn.recv(), undefined);
 });
+
+test('a span that is current while serve is called is no HTTP span of its connections', async (t) => {
+  let server;
+  const startup = await sdk.inSpan('startup', async () => {
+    server = await serve(ping, { host: '127.0.0.1', port: 0 });
+  });
+  t.after(() => server.close());
+  const conn = await context.with(ROOT_CONTEXT, () => connect(`ws://127.0.0.1:${server.port}`));
+  assert.equal(await pong(conn), 'pong');
+  await conn.close();
+  await until(() => sdk.spans('ping').length === 2);
+  const handshake = sdk.span('websocket.handshake', 'SERVER');
+  assert.deepEqual(linkIds(sdk.span('ping', 'SERVER')), [id(handshake)]);
+  assert.notEqual(handshake.spanContext().traceId, startup.spanContext().traceId);
+});

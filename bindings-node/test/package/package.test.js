@@ -7,7 +7,7 @@ const os = require('node:os');
 const path = require('node:path');
 const { test } = require('node:test');
 
-const here = path.dirname(__dirname);
+const here = path.resolve(__dirname, '..', '..');
 const blocks = (text, language) =>
   [...text.matchAll(new RegExp(`\`\`\`${language}\\n([\\s\\S]*?)\`\`\``, 'g'))].map(([, code]) => code);
 
@@ -42,14 +42,19 @@ test('the packed package installs outside the tree, and the quick start prints w
   const [tarball] = fs.readdirSync(folder);
   assert.equal(fs.existsSync(path.join(here, 'rust')), false, 'packing leaves nothing behind');
   fs.writeFileSync(path.join(folder, 'package.json'), '{"private":true}');
-  const { devDependencies } = JSON.parse(fs.readFileSync(path.join(here, 'package.json'), 'utf8'));
-  const others = ['@opentelemetry/api', '@opentelemetry/sdk-trace-node', 'ws'].map(
-    (name) => `${name}@${devDependencies[name]}`,
-  );
-  npm(['install', '--prefer-offline', `./${tarball}`, ...others], folder);
+  const readme = fs.readFileSync(path.join(here, 'README.md'), 'utf8');
+  // The README's own commands, with the packed file in place of the name.
+  const commands = blocks(readme, 'sh')
+    .join('')
+    .split('\n')
+    .filter((line) => /^npm install \S*(wirespan|@opentelemetry)/.test(line) && !line.includes('.tgz'));
+  assert.equal(commands.length, 2);
+  for (const command of commands) {
+    const args = command.replace(' wirespan ', ` ./${tarball} `).split(' ').slice(1);
+    npm([...args, '--prefer-offline'], folder);
+  }
   assert.equal(fs.lstatSync(path.join(folder, 'node_modules', 'wirespan')).isSymbolicLink(), false);
 
-  const readme = fs.readFileSync(path.join(here, 'README.md'), 'utf8');
   const scripts = blocks(readme, 'js');
   ['server.mjs', 'client.mjs', 'tracing.mjs'].forEach((name, at) => {
     fs.writeFileSync(path.join(folder, name), scripts[at]);
