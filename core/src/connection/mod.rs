@@ -37,7 +37,7 @@ pub use handshake::{
 pub use open::{Accept, Endpoint, RequestTarget};
 pub use options::{
     Hello, Hosts, Mode, OptionValue, Options, Resumption, Session, SubprotocolAnnouncement,
-    TraceScope, Trust,
+    TIME_SPANS, TraceScope, Trust,
 };
 pub use plan::{
     Attribute, Parent, Plan, SpanEnd, SpanEvent, SpanKey, SpanKind, Status, StreamReport, Value,

@@ -1,0 +1,90 @@
+"""Messages as the application receives them."""
+
+from __future__ import annotations
+
+import json as _json
+from collections.abc import Callable, Sequence
+from contextvars import Token
+from typing import Any, ParamSpec, TypeVar
+
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+from opentelemetry.trace import Link
+
+from ._context import remote_context, to_otel
+from ._core import Received
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class Message:
+    """A received message: its content as the sender wrote it, the sender's own headers, and the context it came with.
+
+    ``str(message)`` is its text. ``with message:`` and ``message.run(function)`` make its context current.
+    """
+
+    __slots__ = ("_received", "_token", "data")
+
+    data: str | bytes
+
+    def __init__(self, received: Received, data: str | bytes) -> None:
+        self._received = received
+        self._token: Token[Context] | None = None
+        self.data = data
+
+    @property
+    def text(self) -> str:
+        """The content as text; binary content is decoded as UTF-8, with U+FFFD for what is none."""
+        return self.data if isinstance(self.data, str) else self.data.decode(errors="replace")
+
+    @property
+    def bytes(self) -> bytes:
+        """The content in bytes, text in UTF-8."""
+        return self.data.encode(errors="surrogatepass") if isinstance(self.data, str) else self.data
+
+    def json(self) -> Any:
+        """Reads the content as JSON; raises what ``json.loads`` raises."""
+        return _json.loads(self.data)
+
+    @property
+    def headers(self) -> Sequence[tuple[str, str]]:
+        """The sender's own headers, in the order sent."""
+        return self._received.headers
+
+    @property
+    def context(self) -> Context | None:
+        """The context that came with the message; None where there was none, and for all messages of a stream but the first."""
+        received = self._received
+        span, baggage = received.context, received.baggage
+        return remote_context(span, baggage) if span is not None or baggage else None
+
+    @property
+    def links(self) -> Sequence[Link]:
+        """The sender's span where trust is "link": to be linked, not continued."""
+        link = self._received.link
+        return [] if link is None else [Link(to_otel(link))]
+
+    def run(self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Calls a function inside the message's context."""
+        with self:
+            return function(*args, **kwargs)
+
+    def __enter__(self) -> Message:
+        context = self.context
+        self._token = otel_context.attach(otel_context.get_current() if context is None else context)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._token is not None:
+            otel_context.detach(self._token)
+            self._token = None
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __repr__(self) -> str:
+        return f"Message({self.data!r})" if len(self.data) <= 80 else f"Message({len(self.data)} {type(self.data).__name__})"

@@ -1,0 +1,269 @@
+"""Carry: context that travels with an item through a queue, an executor or a broker.
+
+In one process an item takes along the whole OpenTelemetry context, and the time it left:
+
+    queue = wirespan.carry.Queue()              # an asyncio.Queue
+    await queue.put(order)                      # takes the current context along
+    carried = await queue.get()
+    carried.run(work, carried.item)             # work runs in that context; carried.wait is in seconds
+
+Across a broker the context is headers beside the payload:
+
+    headers = Carry.capture().to_headers()
+    with Carry.from_headers(headers):
+        ...
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import queue as _queue
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
+from contextvars import Token
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, Span, TracerProvider
+
+from ._context import current_baggage, current_span_context, remote_context, to_otel
+from ._core import SpanContext, carry_from_headers, carry_to_headers, plan_process
+from ._spans import SpanMaker
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+__all__ = ["Carried", "Carry", "ContextExecutor", "Queue", "ThreadQueue", "process"]
+
+#: Attribute of a wait in a queue, in seconds.
+QUEUE_WAIT = "websocket.queue.wait"
+
+
+class Carry:
+    """The context of an item on its way, and when it left."""
+
+    __slots__ = ("_captured_ns", "_context", "_sent_unix_ns", "_span", "_token", "_variables", "session_id", "wait")
+
+    def __init__(self) -> None:
+        self._context: Context = Context()
+        self._variables: contextvars.Context | None = None
+        self._captured_ns: int | None = None
+        self._sent_unix_ns: int | None = None
+        self._span: Span | None = None
+        self._token: Token[Context] | None = None
+        #: The session in which the item was sent, across a broker.
+        self.session_id: str | None = None
+        #: How long the item waited, in seconds; None until it is restored, and where that is not known.
+        self.wait: float | None = None
+
+    @classmethod
+    def capture(cls, *, span: Span | None = None) -> Carry:
+        """Captures the current context: all of it, other context variables included.
+
+        A ``span`` given here is handed over: it is made current, and whoever restores the carry ends it, with ``end_span``.
+        """
+        carry = cls()
+        carry._context = otel_context.get_current()
+        if span is not None:
+            carry._context = trace.set_span_in_context(span, carry._context)
+            carry._span = span
+        carry._variables = contextvars.copy_context()
+        carry._captured_ns = time.monotonic_ns()
+        return carry
+
+    @property
+    def context(self) -> Context:
+        """The OpenTelemetry context that is carried."""
+        return self._context
+
+    @property
+    def links(self) -> Sequence[Link]:
+        """A link to the carried span, if it is valid; for spans that process batches."""
+        span = trace.get_current_span(self._context).get_span_context()
+        return [Link(span)] if span.is_valid else []
+
+    def restore(self) -> Carry:
+        """Notes that the item arrived: measures its wait. ``with carry:`` and ``run`` do so by themselves."""
+        if self.wait is None:
+            if self._captured_ns is not None:
+                self.wait = max(0, time.monotonic_ns() - self._captured_ns) / 1e9
+            elif self._sent_unix_ns is not None:
+                self.wait = max(0, time.time_ns() - self._sent_unix_ns) / 1e9
+        return self
+
+    def run(self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Calls a function inside the carried context, with all context variables that were captured with it."""
+        self.restore()
+        if self._variables is not None and self._span is None:
+            # A copy, since one context of variables cannot be entered by two threads at once.
+            return self._variables.copy().run(function, *args, **kwargs)
+        with self:
+            return function(*args, **kwargs)
+
+    def __enter__(self) -> Carry:
+        self.restore()
+        self._token = otel_context.attach(self._context)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._token is not None:
+            otel_context.detach(self._token)
+            self._token = None
+
+    def end_span(self) -> None:
+        """Ends the span that was handed over, once."""
+        span, self._span = self._span, None
+        if span is not None:
+            span.end()
+
+    def __del__(self) -> None:
+        # Dropped unread: the span that was handed over must not stay open.
+        self.end_span()
+
+    def to_headers(
+        self, *, session_id: str | None = None, baggage_out: Iterable[str] = (), sent_unix_ns: int | None = None
+    ) -> dict[str, str]:
+        """The headers to put beside the payload: ``traceparent``, ``tracestate``, ``baggage``, ``session``, ``sent``.
+
+        Baggage passes the allow-list ``baggage_out`` (``["*"]`` for all).
+        """
+        names = list(baggage_out)
+        return dict(
+            carry_to_headers(
+                current_span_context(self._context),
+                current_baggage(self._context) if names else None,
+                session_id or self.session_id,
+                time.time_ns() if sent_unix_ns is None else sent_unix_ns,
+                names,
+            )
+        )
+
+    @classmethod
+    def from_headers(
+        cls, headers: Mapping[Any, Any] | Iterable[tuple[Any, Any]], *, baggage_in: Iterable[str] = ()
+    ) -> Carry:
+        """Reads the headers beside a payload, ``str`` or ``bytes``, in any case. Never raises because of their values: what is
+        invalid or repeated counts as absent, and the carry then holds the context that is current here."""
+        pairs = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
+        span, baggage, session_id, sent, _ = carry_from_headers(pairs, list(baggage_in))
+        carry = cls()
+        carry._context = remote_context(span, baggage, otel_context.get_current())
+        carry.session_id = session_id
+        carry._sent_unix_ns = sent
+        return carry
+
+    def _item(self) -> tuple[SpanContext | None, str | None, int | None]:
+        return current_span_context(self._context), self.session_id, self._sent_unix_ns
+
+
+class Carried(Generic[_T]):
+    """An item of a queue, with what it brought along."""
+
+    __slots__ = ("carry", "item")
+
+    def __init__(self, item: _T, carry: Carry) -> None:
+        #: The item as it was put.
+        self.item = item
+        #: What it brought along.
+        self.carry = carry
+
+    @property
+    def wait(self) -> float | None:
+        """How long the item waited in the queue, in seconds."""
+        return self.carry.wait
+
+    @property
+    def context(self) -> Context:
+        """The context in which the item was put."""
+        return self.carry.context
+
+    def run(self, function: Callable[_P, Any], /, *args: _P.args, **kwargs: _P.kwargs) -> Any:
+        """Calls a function inside the item's context."""
+        return self.carry.run(function, *args, **kwargs)
+
+    def __enter__(self) -> _T:
+        self.carry.__enter__()
+        return self.item
+
+    def __exit__(self, *details: object) -> None:
+        self.carry.__exit__(*details)
+
+
+class Queue(asyncio.Queue[Any], Generic[_T]):
+    """An ``asyncio.Queue`` whose items bring the context of ``put`` along: ``get`` returns :class:`Carried`."""
+
+    def put_nowait(self, item: _T) -> None:
+        super().put_nowait(item if isinstance(item, Carried) else Carried(item, Carry.capture()))
+
+    async def put(self, item: _T) -> None:
+        # Captured before a full queue makes us wait: the item leaves when it is put.
+        await super().put(Carried(item, Carry.capture()))
+
+    def get_nowait(self) -> Carried[_T]:
+        carried: Carried[_T] = super().get_nowait()
+        carried.carry.restore()
+        return carried
+
+    async def get(self) -> Carried[_T]:
+        # asyncio.Queue.get ends in get_nowait.
+        carried: Carried[_T] = await super().get()
+        return carried
+
+
+class ThreadQueue(_queue.Queue[Any], Generic[_T]):
+    """A ``queue.Queue`` whose items bring the context of ``put`` along: ``get`` returns :class:`Carried`."""
+
+    def put(self, item: _T, block: bool = True, timeout: float | None = None) -> None:
+        super().put(Carried(item, Carry.capture()), block, timeout)
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Carried[_T]:
+        carried: Carried[_T] = super().get(block, timeout)
+        carried.carry.restore()
+        return carried
+
+
+class ContextExecutor(Executor):
+    """An executor whose functions run in the context of ``submit``: ``ContextExecutor(ThreadPoolExecutor())``.
+
+    It can be given to ``loop.run_in_executor``. Shutting it down shuts the wrapped one down.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+        return self._executor.submit(Carry.capture().run, fn, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._executor.shutdown(wait, cancel_futures=cancel_futures)
+
+
+@contextmanager
+def process(
+    items: Sequence[Carry],
+    destination: str | None = None,
+    *,
+    continue_trace: bool = False,
+    tracer_provider: TracerProvider | None = None,
+) -> Generator[Span, None, None]:
+    """Runs its block inside the CONSUMER span of processing what came out of a broker, and ends it.
+
+    One item is linked and, with ``continue_trace``, also the parent; of a batch each item is linked.
+    """
+    for item in items:
+        item.restore()
+    plan = plan_process(destination, [item._item() for item in items], continue_trace, time.time_ns())
+    context = SpanMaker(tracer_provider).start(plan)
+    span = trace.get_current_span(context)
+    with trace.use_span(span, end_on_exit=True, record_exception=True, set_status_on_exception=True):
+        yield span
+
+
+def links_of(carries: Iterable[Carry]) -> list[Link]:
+    """One link for each carried span that is valid."""
+    return [Link(to_otel(span)) for carry in carries if (span := current_span_context(carry.context)) is not None]

@@ -1,0 +1,57 @@
+//! The native module of the Python package `wirespan`: the core's types as Python classes, and nothing that decides.
+#![deny(unsafe_code)]
+
+mod carry;
+mod connection;
+mod envelope;
+mod error;
+mod event;
+mod handshake;
+mod metrics;
+mod options;
+mod plan;
+mod received;
+mod trace;
+
+use pyo3::prelude::*;
+
+/// The core of Wirespan. What this module holds is public through the package `wirespan`.
+#[pymodule(gil_used = false)]
+mod _core {
+    #[pymodule_export]
+    use super::carry::{carry_from_headers, carry_to_headers, plan_process, plan_send};
+    #[pymodule_export]
+    use super::connection::Connection;
+    #[pymodule_export]
+    use super::envelope::{Envelope, convert_head, unwrap, wrap};
+    #[pymodule_export]
+    use super::event::Event;
+    #[pymodule_export]
+    use super::handshake::HandshakeRequest;
+    #[pymodule_export]
+    use super::handshake::SessionRegistry;
+    #[pymodule_export]
+    use super::metrics::{StreamMetrics, Summary};
+    #[pymodule_export]
+    use super::plan::Plan;
+    #[pymodule_export]
+    use super::received::{IncomingStream, Received};
+    #[pymodule_export]
+    use super::trace::{SpanContext, decode_baggage, encode_baggage, extract};
+
+    #[pymodule_init]
+    fn init(module: &super::Bound<'_, super::PyModule>) -> super::PyResult<()> {
+        use super::PyModuleMethods;
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        module.add("TIME_SPANS", wirespan::connection::TIME_SPANS)?;
+        module.add(
+            "CONNECTION_SPAN",
+            wirespan::connection::SpanKey::CONNECTION.number(),
+        )?;
+        module.add(
+            "HANDSHAKE_SPAN",
+            wirespan::connection::SpanKey::HANDSHAKE.number(),
+        )?;
+        module.add("PLAIN", wirespan::connection::StreamKey::PLAIN.number())
+    }
+}
