@@ -137,11 +137,12 @@ pub(crate) fn extract(
     )
 }
 
+/// Name, value and properties of a member of baggage.
+type Member = (String, String, String);
+
 /// Reads the values of `baggage`. Returns members as (name, value, properties), and how many were dropped.
 #[pyfunction]
-pub(crate) fn decode_baggage(
-    values: Vec<Bound<'_, PyAny>>,
-) -> PyResult<(Vec<(String, String, String)>, usize)> {
+pub(crate) fn decode_baggage(values: Vec<Bound<'_, PyAny>>) -> PyResult<(Vec<Member>, usize)> {
     let values = values
         .iter()
         .map(value_bytes)
@@ -159,7 +160,7 @@ pub(crate) fn decode_baggage(
 
 /// Writes members (name, value, properties) as the value of `baggage`, and says how many were dropped.
 #[pyfunction]
-pub(crate) fn encode_baggage(members: Vec<(String, String, String)>) -> (String, usize) {
+pub(crate) fn encode_baggage(members: Vec<Member>) -> (String, usize) {
     let mut baggage = Baggage::default();
     let mut refused = 0;
     for (key, value, properties) in members {

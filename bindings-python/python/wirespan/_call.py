@@ -164,9 +164,7 @@ class Call:
 
     # -- sending
 
-    async def send(
-        self, body: Any, *, last: bool = False, headers: Headers | None = None, json: bool = False
-    ) -> None:
+    async def send(self, body: Any, *, last: bool = False, headers: Headers | None = None, json: bool = False) -> None:
         """Sends a message: ``str`` as text, a buffer of bytes as binary, anything else serialised as JSON.
 
         ``last`` ends my direction with it. ``json`` says that a ``str`` or ``bytes`` is JSON, so that it is not checked.

@@ -362,7 +362,11 @@ class TracedConnection:
     ) -> None:
         if not isinstance(body, str | bytes | bytearray | memoryview):
             if body is None:
-                raise Error("invalid_argument: body: must be given; send JSON null as 'null'", kind="invalid_argument", field="body")
+                raise Error(
+                    "invalid_argument: body: must be given; send JSON null as 'null'",
+                    kind="invalid_argument",
+                    field="body",
+                )
             body, json = _json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode(), True
         own = list(headers) if headers else None
         baggage = current_baggage(context) if self.core.sends_baggage else None
@@ -398,7 +402,11 @@ class TracedConnection:
                     self._out_bytes = 0
                     self._room.set()
                     return
-                if self._out_bytes < _HIGH_WATER_BYTES and not self._room.is_set() and (not self._out or self._out_bytes):
+                if (
+                    self._out_bytes < _HIGH_WATER_BYTES
+                    and not self._room.is_set()
+                    and (not self._out or self._out_bytes)
+                ):
                     self._room.set()
             self._room.set()
             self._to_write.clear()
@@ -443,7 +451,8 @@ class TracedConnection:
             self._calls[received.stream] = call
         data = received.data
         if data is not None:
-            self._deliver(received, Message(received, data))
+            of = call or self._calls.get(received.stream)
+            self._deliver(received, Message(received, data, None if of is None else of.context))
         self._drain()
         if call is not None:
             self._dispatch(call)

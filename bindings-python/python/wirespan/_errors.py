@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from typing import ClassVar
 
 
@@ -59,7 +60,7 @@ class RemoteError(Error):
     """The peer ended the call with an error; ``error_type`` names it."""
 
 
-class TimeoutError(Error, TimeoutError):  # noqa: A001
+class TimeoutError(Error, builtins.TimeoutError):  # noqa: A001
     """A deadline passed."""
 
 

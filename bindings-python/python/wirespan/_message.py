@@ -24,12 +24,13 @@ class Message:
     ``str(message)`` is its text. ``with message:`` and ``message.run(function)`` make its context current.
     """
 
-    __slots__ = ("_received", "_token", "data")
+    __slots__ = ("_context", "_received", "_token", "data")
 
     data: str | bytes
 
-    def __init__(self, received: Received, data: str | bytes) -> None:
+    def __init__(self, received: Received, data: str | bytes, context: Context | None = None) -> None:
         self._received = received
+        self._context = context
         self._token: Token[Context] | None = None
         self.data = data
 
@@ -53,11 +54,14 @@ class Message:
         return self._received.headers
 
     @property
-    def context(self) -> Context | None:
-        """The context that came with the message; None where there was none, and for all messages of a stream but the first."""
-        received = self._received
-        span, baggage = received.context, received.baggage
-        return remote_context(span, baggage) if span is not None or baggage else None
+    def context(self) -> Context:
+        """The context to work in: that of the call for its chunks, that of the sender's span for plain messages.
+
+        It holds no span where the sender's is not known or not trusted.
+        """
+        if self._context is None:
+            self._context = remote_context(self._received.context, self._received.baggage)
+        return self._context
 
     @property
     def links(self) -> Sequence[Link]:
@@ -71,8 +75,7 @@ class Message:
             return function(*args, **kwargs)
 
     def __enter__(self) -> Message:
-        context = self.context
-        self._token = otel_context.attach(otel_context.get_current() if context is None else context)
+        self._token = otel_context.attach(self.context)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -87,4 +90,8 @@ class Message:
         return len(self.data)
 
     def __repr__(self) -> str:
-        return f"Message({self.data!r})" if len(self.data) <= 80 else f"Message({len(self.data)} {type(self.data).__name__})"
+        return (
+            f"Message({self.data!r})"
+            if len(self.data) <= 80
+            else f"Message({len(self.data)} {type(self.data).__name__})"
+        )

@@ -26,9 +26,7 @@ class SpanMaker:
         # The core measures by the monotonic clock, spans are recorded by the wall clock.
         self._wall_minus_monotonic_ns = time.time_ns() - time.monotonic_ns()
 
-    def start(
-        self, plan: Plan, connection: Context | None = None, baggage: Mapping[str, str] | None = None
-    ) -> Context:
+    def start(self, plan: Plan, connection: Context | None = None, baggage: Mapping[str, str] | None = None) -> Context:
         """Starts the span of a plan and returns the context that holds it."""
         parent = plan.parent
         if isinstance(parent, SpanContext):

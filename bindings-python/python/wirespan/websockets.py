@@ -53,7 +53,9 @@ OnConnect = Callable[[TracedConnection], Awaitable[Any]]
 class _Transport:
     """A ``websockets`` connection as :class:`TracedConnection` uses it."""
 
-    def __init__(self, websocket: websockets.asyncio.client.ClientConnection | websockets.asyncio.server.ServerConnection):
+    def __init__(
+        self, websocket: websockets.asyncio.client.ClientConnection | websockets.asyncio.server.ServerConnection
+    ):
         self._websocket = websocket
 
     async def send(self, data: bytes, text: bool) -> None:

@@ -203,7 +203,12 @@ impl Default for Options {
 }
 
 /// The options that are time spans, so that a host can take them in the unit of its language.
-pub const TIME_SPANS: [&str; 4] = ["hello_wait", "stall_threshold", "idle_timeout", "overflow_wait"];
+pub const TIME_SPANS: [&str; 4] = [
+    "hello_wait",
+    "stall_threshold",
+    "idle_timeout",
+    "overflow_wait",
+];
 
 /// A value for [`Options::set`], in the types that every host language has.
 #[derive(Clone, Debug, PartialEq)]
