@@ -25,6 +25,8 @@ pub struct Limits {
     pub max_body_bytes: usize,
     /// Most spans that are kept; later ones are rejected, and the answer says so.
     pub max_spans: usize,
+    /// Most bytes of spans that are kept, counted as protobuf; later spans are rejected likewise.
+    pub max_span_bytes: usize,
     /// Most connections that are served at once; others wait.
     pub max_connections: usize,
     /// Longest time for a request to arrive, and for an idle connection to stay open.
@@ -36,6 +38,7 @@ impl Default for Limits {
         Self {
             max_body_bytes: 8 << 20,
             max_spans: 1 << 18,
+            max_span_bytes: 256 << 20,
             max_connections: 256,
             request_timeout: Duration::from_secs(30),
         }
@@ -68,7 +71,7 @@ impl Receiver {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let store = Arc::new(Store::new(limits.max_spans));
+        let store = Arc::new(Store::new(limits.max_spans, limits.max_span_bytes));
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

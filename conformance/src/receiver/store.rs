@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
+use prost::Message;
 
 use crate::trace::Span;
 
@@ -12,6 +13,7 @@ use crate::trace::Span;
 #[derive(Debug)]
 pub struct Store {
     max_spans: usize,
+    max_span_bytes: usize,
     received: Mutex<Received>,
     changed: Condvar,
 }
@@ -32,6 +34,7 @@ pub struct Received {
     pub metrics: u64,
     /// Groups of log records by resource.
     pub logs: u64,
+    span_bytes: usize,
     raw: Vec<ResourceSpans>,
 }
 
@@ -42,9 +45,10 @@ pub(super) struct Rejected {
 }
 
 impl Store {
-    pub(super) fn new(max_spans: usize) -> Self {
+    pub(super) fn new(max_spans: usize, max_span_bytes: usize) -> Self {
         Self {
             max_spans,
+            max_span_bytes,
             received: Mutex::default(),
             changed: Condvar::new(),
         }
@@ -58,15 +62,17 @@ impl Store {
         for group in &mut resource_spans {
             let resource = group.resource.clone();
             for scope in &mut group.scope_spans {
-                scope.spans.retain(|span| {
-                    let Some(span) = Span::from_otlp(resource.as_ref(), span) else {
+                scope.spans.retain(|raw| {
+                    let Some(span) = Span::from_otlp(resource.as_ref(), raw) else {
                         invalid += 1;
                         return false;
                     };
-                    if received.spans.len() >= self.max_spans {
+                    let span_bytes = received.span_bytes + raw.encoded_len();
+                    if received.spans.len() >= self.max_spans || span_bytes > self.max_span_bytes {
                         over += 1;
                         return false;
                     }
+                    received.span_bytes = span_bytes;
                     received.spans.push(span);
                     true
                 });

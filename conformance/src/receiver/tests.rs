@@ -345,6 +345,29 @@ fn spans_with_invalid_ids_and_spans_over_the_limit_are_rejected_and_the_answer_s
 }
 
 #[test]
+fn what_is_kept_is_bounded_in_bytes() {
+    let limits = Limits {
+        max_span_bytes: 10_000,
+        ..Limits::default()
+    };
+    let receiver = Receiver::bind(([127, 0, 0, 1], 0).into(), limits).unwrap();
+    let large = Span {
+        name: "x".repeat(4_000),
+        ..span(1)
+    };
+    let spans = vec![large.clone(), large.clone(), large, span(2)];
+    let body = request(spans).encode_to_vec();
+    assert_eq!(
+        post(&receiver, "/v1/traces", PROTOBUF, "", &body).status,
+        200
+    );
+    let kept = receiver
+        .store()
+        .with(|received| (received.spans.len(), received.rejected_spans));
+    assert_eq!(kept, (3, 1));
+}
+
+#[test]
 fn waiting_ends_when_the_state_is_as_wanted_or_when_time_is_up() {
     let receiver = Receiver::start().unwrap();
     let store = receiver.store();
