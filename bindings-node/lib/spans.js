@@ -1,4 +1,4 @@
-const { SpanKind, SpanStatusCode, context, trace } = require('@opentelemetry/api');
+const { context, diag, INVALID_SPAN_CONTEXT, SpanKind, SpanStatusCode, trace } = require('@opentelemetry/api');
 const { names } = require('./native.js');
 const { wallTime } = require('./clock.js');
 const { withBaggage } = require('./context.js');
@@ -27,24 +27,41 @@ class SpanMaker {
     parent = withBaggage(parent, baggage);
     const links = plan.links.map((link) => ({ context: link }));
     const options = { kind: SpanKind[plan.kind], links, attributes: plan.attributes };
-    return trace.setSpan(parent, this.#tracer.startSpan(plan.name, options, parent));
+    try {
+      return trace.setSpan(parent, this.#tracer.startSpan(plan.name, options, parent));
+    } catch (error) {
+      // A sampler or processor of the host failed. The message goes on in the parent's context, whose span is not ours to end.
+      diag.error(`wirespan: the span ${JSON.stringify(plan.name)} could not be started`, error);
+      return trace.setSpanContext(parent, trace.getSpanContext(parent) ?? INVALID_SPAN_CONTEXT);
+    }
   }
 
   /** Sets attributes on the span of a context. */
   update(spanContext, attributes) {
-    trace.getSpan(spanContext)?.setAttributes(attributes);
+    guarded(() => trace.getSpan(spanContext)?.setAttributes(attributes));
   }
 
   /** Ends the span of a context as an event of type `spanEnd` says. */
   end(spanContext, event) {
     const span = trace.getSpan(spanContext);
     if (span === undefined) return;
-    if (span.isRecording()) {
-      span.setAttributes(event.attributes);
-      for (const { name, at, attributes } of event.events) span.addEvent(name, attributes, wallTime(at));
-      if (event.status === 'error') span.setStatus({ code: SpanStatusCode.ERROR });
-    }
-    span.end();
+    guarded(() => {
+      if (span.isRecording()) {
+        span.setAttributes(event.attributes);
+        for (const { name, at, attributes } of event.events) span.addEvent(name, attributes, wallTime(at));
+        if (event.status === 'error') span.setStatus({ code: SpanStatusCode.ERROR });
+      }
+      span.end();
+    });
+  }
+}
+
+/** Runs something in the SDK of the host, whose failures are not the application's. */
+function guarded(action) {
+  try {
+    action();
+  } catch (error) {
+    diag.error('wirespan: the SDK failed', error);
   }
 }
 

@@ -1,6 +1,7 @@
 const { ROOT_CONTEXT, context: contexts, diag, propagation, trace } = require('@opentelemetry/api');
 const { Call, Transfer } = require('./call.js');
 const { Message } = require('./message.js');
+const { EMPTY } = require('./metrics.js');
 const { Reader } = require('./reader.js');
 const { SEND, bytesOf, isBinary, jsonOf } = require('./body.js');
 const { WirespanError, invalid, isAbort, typeName } = require('./error.js');
@@ -62,7 +63,7 @@ class TracedConnection {
 
   #isRecording = (key) => {
     const context = this.#spans.get(key);
-    return context !== undefined && trace.getSpan(context).isRecording();
+    return trace.getSpan(context ?? ROOT_CONTEXT)?.isRecording() ?? false;
   };
 
   constructor(token, core, transport, options) {
@@ -181,11 +182,11 @@ class TracedConnection {
     const connection = new TracedConnection(TOKEN, core, transport, options);
     return {
       connection,
-      receive: (data, binary) => connection.#receive(data, binary),
+      receive: (data, binary) => connection.#guarded(() => connection.#receive(data, binary)),
       opened: (open) => connection.#opened(open),
       onClose: (code, reason, cause) => connection.#onClose(code, reason, cause),
       onSuperseded: () => {
-        connection.#act((own, at) => own.onSuperseded(at));
+        connection.#guarded(() => connection.#act((own, at) => own.onSuperseded(at)));
         transport.close(SUPERSEDED_CODE, 'superseded');
       },
     };
@@ -222,8 +223,7 @@ class TracedConnection {
   /** Takes the close of the transport. */
   #onClose(code, reason, cause = undefined) {
     this.#cause = cause;
-    this.#core.onClose(code === 1006 ? undefined : code, reason, now());
-    this.#pump();
+    this.#guarded(() => this.#act((core, at) => core.onClose(code === 1006 ? undefined : code, reason, at)));
     clearTimeout(this.#timer);
     this.#plain.finish();
     this.#calls.finish();
@@ -232,6 +232,32 @@ class TracedConnection {
     this.#pending.clear();
     this.#ready.resolve();
     this.#closed.resolve({ code, reason });
+  }
+
+  /** Runs what the transport or a timer calls: nobody would catch what it throws. */
+  #guarded(action) {
+    try {
+      action();
+    } catch (error) {
+      this.#giveUp(error);
+    }
+  }
+
+  /** Ends everything because of a defect: the application goes on, and its spans say what happened. */
+  #giveUp(error) {
+    diag.error('wirespan: a connection is given up because of a defect', error);
+    const errorType = error.code ?? typeName(error);
+    for (const context of this.#spans.values()) {
+      if (!trace.getSpan(context)?.isRecording()) continue;
+      this.#maker.end(context, { status: 'error', attributes: { 'error.type': errorType }, events: [] });
+    }
+    this.#spans.clear();
+    for (const stream of this.#streams.values()) {
+      stream._finishReading(error);
+      stream._over({ outcome: 'error', errorType, metrics: { sent: EMPTY, received: EMPTY } });
+    }
+    this.#streams.clear();
+    this.#transport.close(1011, '');
   }
 
   /** Does something on the core, and what follows from it. */
@@ -400,7 +426,7 @@ class TracedConnection {
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.#timerAt = Number.POSITIVE_INFINITY;
-      this.#act((core, time) => core.onTime(time));
+      this.#guarded(() => this.#act((core, time) => core.onTime(time)));
     }, delay).unref();
   }
 
