@@ -215,8 +215,9 @@ fn write(
     let mut problems = verdict.problems.clone();
     problems.extend(outcome.endings.iter().cloned());
     problems.extend(outcome.failure.as_ref().map(ToString::to_string));
-    // Where a service was killed on purpose there is no connected trace to speak of.
-    page.problems = (options.kill.is_none() || !problems.is_empty()).then_some(problems);
+    // Where a service was killed on purpose, or nothing was sampled, there is no connected trace to speak of.
+    let checked = options.kill.is_none() && !options.unsampled;
+    page.problems = (checked || !problems.is_empty()).then_some(problems);
     std::fs::write(options.out.join("trace.html"), render(&page, forest))?;
     say("");
     let shown = |name: &str| {
