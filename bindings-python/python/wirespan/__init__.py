@@ -1,7 +1,7 @@
 """OpenTelemetry trace context inside WebSocket messages and queues, with stream metrics.
 
-``wirespan.websockets`` traces connections of the ``websockets`` library. The parts stand alone: ``Connection`` (the sans-IO
-state machine), ``wrap`` and ``unwrap`` (the envelope), ``Propagator``, ``Carry``, ``StreamMetrics``.
+``wirespan.websockets`` traces connections of the ``websockets`` library. The parts stand alone: ``Connection`` (the
+sans-IO state machine), ``wrap`` and ``unwrap`` (the envelope), ``Propagator``, ``Carry``, ``StreamMetrics``.
 """
 
 from ._call import Call, CallMetrics, Transfer

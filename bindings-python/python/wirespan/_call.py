@@ -38,9 +38,10 @@ class CallMetrics:
 class Call:
     """One invocation over a connection, from either side.
 
-    ``async with connection.call("method") as call:`` starts its span, makes it current inside the block, and ends it: normally,
-    by ``CancelledError`` as a cancel, by another exception as an error of that exception's type. ``call = await
-    connection.call("method")`` starts it without a block; then one of ``leave``, ``cancel`` and ``fail`` ends it.
+    ``async with connection.call("method") as call:`` starts its span, makes it current inside the block, and ends it:
+    normally, by ``CancelledError`` as a cancel, by another exception as an error of that exception's type. ``call =
+    await connection.call("method")`` starts it without a block; then one of ``leave``, ``cancel`` and ``fail`` ends
+    it.
     """
 
     def __init__(
@@ -167,8 +168,8 @@ class Call:
     async def send(self, body: Any, *, last: bool = False, headers: Headers | None = None, json: bool = False) -> None:
         """Sends a message: ``str`` as text, a buffer of bytes as binary, anything else serialised as JSON.
 
-        ``last`` ends my direction with it. ``json`` says that a ``str`` or ``bytes`` is JSON, so that it is not checked.
-        Raises Error: closed, cancelled, remote, timeout, overflow, invalid_state, invalid_argument, limit.
+        ``last`` ends my direction with it. ``json`` says that a ``str`` or ``bytes`` is JSON, so that it is not
+        checked. Raises Error: closed, cancelled, remote, timeout, overflow, invalid_state, invalid_argument, limit.
         """
         await self.connection._send(self.key, body, self._span, self._context, last=last, headers=headers, json=json)
 

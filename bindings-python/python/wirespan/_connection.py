@@ -15,7 +15,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 
-from ._call import Call, Headers, Transfer
+from ._call import Call, CallMetrics, Headers, Transfer
 from ._context import current_baggage, current_span_context, to_core
 from ._core import CONNECTION_SPAN, HANDSHAKE_SPAN, PLAIN, Connection, Event, Plan, Received, SpanContext
 from ._errors import Error
@@ -151,8 +151,8 @@ class TracedConnection:
     async def calls(self) -> AsyncIterator[Call]:
         """The calls and transfers of the peer, for those who schedule them themselves; ends when the connection closes.
 
-        Each is to be used as ``async with call:``. Until this is called first, or the connection has handlers, calls of the peer
-        are answered ``unknown_method``.
+        Each is to be used as ``async with call:``. Until this is called first, or the connection has handlers, calls
+        of the peer are answered ``unknown_method``.
         """
         if self._serving:
             raise Error("this connection has handlers: calls go to them", kind="invalid_state")
@@ -276,8 +276,6 @@ class TracedConnection:
                     self._spans.end(context, event)
                 call = self._calls.get(event.span)
                 if call is not None and event.sent is not None:
-                    from ._call import CallMetrics
-
                     assert event.received is not None
                     call._metrics = CallMetrics(event.sent, event.received)
             case "span_update":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 
 from opentelemetry import baggage as otel_baggage
@@ -10,6 +11,14 @@ from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, TraceFlags, TraceState
 
 from ._core import SpanContext
+
+
+class _TraceState(TraceState):
+    """Members that the core has read. The class of the API knows the grammar of level 1 only and would drop some."""
+
+    def __init__(self, header: str) -> None:
+        super().__init__()
+        self._dict = OrderedDict(member.split("=", 1) for member in header.split(","))
 
 
 def to_core(span_context: trace.SpanContext) -> SpanContext | None:
@@ -32,7 +41,7 @@ def current_span_context(context: Context | None = None) -> SpanContext | None:
 
 def to_otel(span: SpanContext) -> trace.SpanContext:
     """The OpenTelemetry API's context of a remote span."""
-    state = TraceState.from_header([span.trace_state]) if span.trace_state else TraceState()
+    state = _TraceState(span.trace_state) if span.trace_state else TraceState()
     return trace.SpanContext(span.trace_id, span.span_id, True, TraceFlags(span.trace_flags), state)
 
 

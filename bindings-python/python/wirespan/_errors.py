@@ -9,8 +9,9 @@ from typing import ClassVar
 class Error(Exception):
     """An error with its kind, the field it concerns and, for refused bytes, the reason and the byte offset.
 
-    ``kind`` is one of ``invalid_argument``, ``invalid_state``, ``malformed``, ``limit``, ``busy``, ``closed``, ``cancelled``,
-    ``remote``, ``timeout``, ``overflow``, ``role``, ``superseded``, ``io``, ``panic`` (SPEC.md, chapter "Errors").
+    ``kind`` is one of ``invalid_argument``, ``invalid_state``, ``malformed``, ``limit``, ``busy``, ``closed``,
+    ``cancelled``, ``remote``, ``timeout``, ``overflow``, ``role``, ``superseded``, ``io``, ``panic`` (SPEC.md,
+    chapter "Errors").
     """
 
     kind: str
@@ -60,11 +61,11 @@ class RemoteError(Error):
     """The peer ended the call with an error; ``error_type`` names it."""
 
 
-class TimeoutError(Error, builtins.TimeoutError):  # noqa: A001
+class TimeoutError(Error, builtins.TimeoutError):
     """A deadline passed."""
 
 
-class OverflowError(Error):  # noqa: A001
+class OverflowError(Error):
     """A reader did not take its chunks in time."""
 
 

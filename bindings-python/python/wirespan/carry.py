@@ -65,7 +65,8 @@ class Carry:
     def capture(cls, *, span: Span | None = None) -> Carry:
         """Captures the current context: all of it, other context variables included.
 
-        A ``span`` given here is handed over: it is made current, and whoever restores the carry ends it, with ``end_span``.
+        A ``span`` given here is handed over: it is made current, and whoever restores the carry ends it, with
+        ``end_span``.
         """
         carry = cls()
         carry._context = otel_context.get_current()
@@ -147,8 +148,11 @@ class Carry:
     def from_headers(
         cls, headers: Mapping[Any, Any] | Iterable[tuple[Any, Any]], *, baggage_in: Iterable[str] = ()
     ) -> Carry:
-        """Reads the headers beside a payload, ``str`` or ``bytes``, in any case. Never raises because of their values: what is
-        invalid or repeated counts as absent, and the carry then holds the context that is current here."""
+        """Reads the headers beside a payload, ``str`` or ``bytes``, in any case.
+
+        Never raises because of their values: what is invalid or repeated counts as absent, and the carry then holds the
+        context that is current here.
+        """
         pairs = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
         span, baggage, session_id, sent, _ = carry_from_headers(pairs, list(baggage_in))
         carry = cls()

@@ -46,7 +46,7 @@ class Propagator(TextMapPropagator):
         self,
         carrier: CarrierT,
         context: Context | None = None,
-        getter: Getter[CarrierT] = default_getter,  # type: ignore[assignment]
+        getter: Getter[CarrierT] = default_getter,
     ) -> Context:
         """Adds what the carrier holds to a context."""
         context = otel_context.get_current() if context is None else context
@@ -67,7 +67,7 @@ class Propagator(TextMapPropagator):
         self,
         carrier: CarrierT,
         context: Context | None = None,
-        setter: Setter[CarrierT] = default_setter,  # type: ignore[assignment]
+        setter: Setter[CarrierT] = default_setter,
     ) -> None:
         """Writes what a context holds into the carrier."""
         span = current_span_context(context)

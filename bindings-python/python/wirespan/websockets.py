@@ -19,7 +19,7 @@ import asyncio
 import contextlib
 import inspect
 import os
-from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -42,9 +42,29 @@ __all__ = ["Server", "connect", "serve"]
 
 #: Names of the options that are the core's, not the library's.
 OPTIONS = frozenset(
-    "mode hello subprotocol query hello_wait trace_scope trust session baggage_in baggage_out hosts stall_threshold "
-    "skip_empty_first idle_timeout overflow_wait max_running max_streams max_unread max_unread_bytes max_header_bytes "
-    "max_nesting".split()
+    {
+        "mode",
+        "hello",
+        "subprotocol",
+        "query",
+        "hello_wait",
+        "trace_scope",
+        "trust",
+        "session",
+        "baggage_in",
+        "baggage_out",
+        "hosts",
+        "stall_threshold",
+        "skip_empty_first",
+        "idle_timeout",
+        "overflow_wait",
+        "max_running",
+        "max_streams",
+        "max_unread",
+        "max_unread_bytes",
+        "max_header_bytes",
+        "max_nesting",
+    }
 )
 Vouch = Callable[[str, Request], "bool | Awaitable[bool]"]
 OnConnect = Callable[[TracedConnection], Awaitable[Any]]
@@ -81,11 +101,11 @@ def _split(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return options, {name: value for name, value in kwargs.items() if name not in OPTIONS}
 
 
-class connect:  # noqa: N801 - used like the function of the library
-    """Connects to a WebSocket server: ``async with connect(uri) as connection:`` or ``connection = await connect(uri)``.
+class connect:
+    """Connects to a server: ``async with connect(uri) as connection:`` or ``connection = await connect(uri)``.
 
-    ``handlers`` serve calls that the server makes. Raises what ``websockets.connect`` raises, and Error (invalid_argument) for
-    options out of their bounds.
+    ``handlers`` serve calls that the server makes. Raises what ``websockets.connect`` raises, and Error
+    (invalid_argument) for options out of their bounds.
     """
 
     def __init__(
@@ -198,19 +218,20 @@ class Server:
         await self.server.serve_forever()
 
 
-class serve:  # noqa: N801 - used like the function of the library
+class serve:
     """Serves traced connections: ``async with serve(handlers, host, port) as server:``.
 
-    ``handlers`` are coroutine functions by the name of the method that they serve; each gets its :class:`~wirespan.Call`, inside
-    its SERVER span, and ends it by returning. ``default_handler`` serves all other methods. ``on_message`` gets plain messages
-    as ``(connection, message)``, inside the message's context. ``on_connect`` is run for each connection. ``vouch`` says whether
-    a client may use the session id that it proposes: ``(session_id, request) -> bool``.
+    ``handlers`` are coroutine functions by the name of the method that they serve; each gets its
+    :class:`~wirespan.Call`, inside its SERVER span, and ends it by returning. ``default_handler`` serves all other
+    methods. ``on_message`` gets plain messages as ``(connection, message)``, inside the message's context.
+    ``on_connect`` is run for each connection. ``vouch`` says whether a client may use the session id that it
+    proposes: ``(session_id, request) -> bool``.
     """
 
     def __init__(
         self,
         handlers: Handlers | None = None,
-        host: str | Iterable[str] | None = None,
+        host: str | None = None,
         port: int | None = None,
         *,
         default_handler: Handler | None = None,
