@@ -3,6 +3,35 @@ from typing import Any, Final, Literal, final
 
 from typing_extensions import Buffer
 
+__all__ = [
+    "carry_from_headers",
+    "carry_to_headers",
+    "plan_process",
+    "plan_send",
+    "Connection",
+    "Envelope",
+    "convert_head",
+    "unwrap",
+    "wrap",
+    "Event",
+    "HandshakeRequest",
+    "SessionRegistry",
+    "StreamMetrics",
+    "Summary",
+    "Plan",
+    "IncomingStream",
+    "Received",
+    "SpanContext",
+    "decode_baggage",
+    "encode_baggage",
+    "extract",
+    "__version__",
+    "TIME_SPANS",
+    "CONNECTION_SPAN",
+    "HANDSHAKE_SPAN",
+    "PLAIN",
+]
+
 __version__: Final[str]
 TIME_SPANS: Final[list[str]]
 CONNECTION_SPAN: Final[int]

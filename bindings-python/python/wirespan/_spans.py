@@ -28,15 +28,18 @@ class SpanMaker:
 
     def start(self, plan: Plan, connection: Context | None = None, baggage: Mapping[str, str] | None = None) -> Context:
         """Starts the span of a plan and returns the context that holds it."""
+        # What the current context holds beside its span stays; the task that reads a connection has an empty one.
+        current = otel_context.get_current()
         parent = plan.parent
         if isinstance(parent, SpanContext):
-            base = remote_context(parent, baggage)
+            base = remote_context(parent, baggage, current)
         elif parent == "current":
-            base = otel_context.get_current()
-        elif parent == "connection" and connection is not None:
-            base = remote_context(None, baggage, connection)
+            base = current
         else:
-            base = remote_context(None, baggage)
+            over: trace.Span = trace.INVALID_SPAN
+            if parent == "connection" and connection is not None:
+                over = trace.get_current_span(connection)
+            base = remote_context(None, baggage, trace.set_span_in_context(over, current))
         span = self._tracer.start_span(
             plan.name,
             context=base,

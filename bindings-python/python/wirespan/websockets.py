@@ -189,13 +189,9 @@ class Server:
         #: The server of the library.
         self.server = server
         self._connections = connections
-
-    @property
-    def port(self) -> int:
-        """The port that the server listens on."""
-        port = next(iter(self.server.sockets)).getsockname()[1]
-        assert isinstance(port, int)
-        return port
+        address = next(iter(server.sockets)).getsockname()
+        #: The port that the server listens on; 0 for a Unix socket.
+        self.port: int = address[1] if isinstance(address, tuple) else 0
 
     @property
     def connections(self) -> list[TracedConnection]:

@@ -1,0 +1,5 @@
+"""The fixtures of every test."""
+
+from harness import exporter, spans, tracer
+
+__all__ = ["exporter", "spans", "tracer"]

@@ -1,0 +1,272 @@
+"""The native module by itself: arguments, memory, threads, processes, types, names."""
+
+import os
+import subprocess
+import sys
+import threading
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import wirespan
+from opentelemetry.trace import SpanKind
+from wirespan import Connection, HandshakeRequest, SpanContext, StreamMetrics
+
+ROOT = Path(__file__).parents[2]
+
+
+def pair(**options: Any) -> tuple[Connection, Connection]:
+    """Two ends that know each other."""
+    client = Connection.client(bytes(16), options)
+    headers, _, _ = client.request("localhost")
+    request = HandshakeRequest(headers)
+    server = Connection.server(b"\1" * 16, options, request)
+    answer, _ = server.response(request)
+    client.open_client(answer, 0)
+    server.open_server(0)
+    return client, server
+
+
+def message(data: tuple[bool, bytes]) -> str | bytes:
+    text, content = data
+    return content.decode() if text else content
+
+
+def test_two_ends_speak_without_a_transport() -> None:
+    client, server = pair()
+    server.set_methods(["m"])
+    assert (client.peer, server.peer) == ("announced", "announced")
+    assert client.session_id == server.session_id == "0" * 32
+    key, plan = client.plan_call("m", None, 1)
+    assert (plan.name, plan.kind, plan.parent) == ("m", "CLIENT", "root")
+    span = SpanContext(1, 2, 1, "a=b")
+    received = server.receive(message(client.send(key, "hello", span, 2, last=True)), 3)
+    assert received.data == "hello"
+    assert received.opened is not None
+    assert (received.opened.kind, received.opened.method, received.opened.registered) == ("call", "m", True)
+    assert received.opened.plan.parent == span
+    assert getattr(SpanKind, received.opened.plan.kind) is SpanKind.SERVER
+    reply = message(server.send(received.stream, b"\0\1", None, 4, last=True))
+    assert client.receive(reply, 5).data == b"\0\1"
+    ends = []
+    while (event := client.poll_event()) is not None:
+        ends.append(event)
+    (end,) = [event for event in ends if event.kind == "span_end" and event.span == key]
+    assert end.attributes()["websocket.stream.outcome"] == "complete"
+    assert end.received is not None
+    assert end.received.bytes == 2
+    assert client.open_streams == 0
+    assert set(client.counters().values()) == {0}
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"mode": "sometimes"}, "mode"),
+        ({"modus": "auto"}, "modus"),
+        ({"idle_timeout": -1}, "idle_timeout"),
+        ({"idle_timeout": float("nan")}, "idle_timeout"),
+        ({"max_streams": -1}, "max_streams"),
+        ({"max_header_bytes": 100}, "max_header_bytes"),
+        ({"session": "a b"}, "session"),
+        ({"trust": {}}, "trust"),
+        ({"query": 3}, "query"),
+    ],
+)
+def test_wrong_options_name_themselves(options: dict[str, Any], field: str) -> None:
+    with pytest.raises(wirespan.InvalidArgumentError) as raised:
+        Connection.client(bytes(16), options)
+    assert (raised.value.kind, raised.value.field) == ("invalid_argument", field)
+    assert field in str(raised.value)
+    assert isinstance(raised.value, wirespan.Error)
+
+
+def test_wrong_arguments_say_what_they_must_be() -> None:
+    client, _ = pair()
+    with pytest.raises(wirespan.Error, match="entropy: must be 16 random bytes"):
+        Connection.client(b"short", {})
+    with pytest.raises(wirespan.Error, match="body: must be str, bytes"):
+        client.send(0, 3, None, 0)  # type: ignore[arg-type]
+    with pytest.raises(wirespan.Error) as closed:
+        Connection.client(bytes(16), {}).send(0, "x", None, 0)
+    assert closed.value.kind == "invalid_state"
+    for headers in ([("Stream", "1")], [("a", "1"), ("a", "2")], [("a", "x\r\ny")], [("", "x")]):
+        with pytest.raises(wirespan.InvalidArgumentError):
+            client.send(0, "x", None, 0, headers=headers)
+    with pytest.raises(wirespan.Error) as refused:
+        SpanContext(0, 1)
+    assert (refused.value.kind, refused.value.reason) == ("malformed", "zero_id")
+    with pytest.raises(OverflowError):
+        SpanContext(2**128, 1)
+
+
+def test_a_lone_surrogate_raises_and_changes_nothing() -> None:
+    client, server = pair()
+    with pytest.raises(UnicodeEncodeError):
+        client.send(0, "\ud800", None, 0)
+    assert server.receive(message(client.send(0, "fine", None, 0)), 0).data == "fine"
+
+
+def test_views_may_be_released_or_changed_afterwards() -> None:
+    client, server = pair()
+    source = bytearray(b"\xff\x57 data")
+    view = memoryview(source)
+    sent = message(client.send(0, view, None, 0))
+    view.release()
+    source.clear()
+    source.extend(b"x" * 100_000)
+    assert server.receive(sent, 0).data == b"\xff\x57 data"
+    with pytest.raises(wirespan.Error, match="body"):
+        client.send(0, view, None, 0)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        "",
+        "\0",
+        '{"headers":{',
+        '{"headers":{"traceparent":"x"},"body":}',
+        '{"headers":{},"body":1}}',
+        b"\xff\x57",
+        b"\xff\x57\x01\x01\xff\xff",
+        b"\xff\x57\x02\x00\x00\x00x",
+        "[" * 100_000,
+        '{"headers":{"stream":"99","end":"1"},"body":1}',
+    ],
+)
+def test_nothing_that_a_peer_sends_raises(garbage: str | bytes) -> None:
+    _, server = pair()
+    received = server.receive(garbage, 0)
+    assert received.opened is None
+    if received.data is not None and not (isinstance(garbage, str) and "body" in garbage):
+        assert received.data == garbage
+
+
+def test_many_threads_share_a_connection() -> None:
+    client, server = pair()
+    errors: list[BaseException] = []
+    keys: list[int] = []
+
+    def work() -> None:
+        try:
+            for n in range(50):
+                key, _ = client.plan_call("m", None, n)
+                keys.append(key)
+                client.send(key, "x" * 300, SpanContext(1, n + 1), n)
+                server.receive("plain", n)
+                client.counters()
+                client.leave(key, n)
+                while client.poll_event() is not None:
+                    pass
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(64)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
+    assert errors == []
+    assert len(set(keys)) == 64 * 50
+    assert client.open_streams == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_goes_on() -> None:
+    client, server = pair()
+    client.send(0, "before", None, 0)
+    child = os.fork()
+    if child == 0:
+        delivered = server.receive(message(client.send(0, "after", SpanContext(1, 2), 1)), 2)
+        os._exit(0 if delivered.data == "after" else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert server.receive(message(client.send(0, "parent", None, 1)), 2).data == "parent"
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_interpreter_ends_with_connections_open() -> None:
+    ended = run(
+        """
+import asyncio, wirespan.websockets as w
+async def main():
+    server = await w.serve({}, "127.0.0.1", 0)
+    global kept
+    kept = await w.connect(f"ws://127.0.0.1:{server.port}")
+    kept.held = await kept.call("m")
+asyncio.run(main())
+"""
+    )
+    assert (ended.returncode, ended.stdout) == (0, ""), ended.stderr
+
+
+def test_it_works_without_an_sdk() -> None:
+    ended = run(
+        """
+import asyncio, sys
+import wirespan.websockets as w
+async def echo(call):
+    async for message in call: await call.send(message.data)
+async def main():
+    async with w.serve({"echo": echo}, "127.0.0.1", 0) as server:
+        async with w.connect(f"ws://127.0.0.1:{server.port}") as connection:
+            async with connection.call("echo") as call:
+                await call.send("x", last=True)
+                print([str(message) async for message in call], "opentelemetry.sdk" in sys.modules)
+asyncio.run(main())
+"""
+    )
+    assert (ended.returncode, ended.stdout) == (0, "['x'] False\n"), ended.stderr
+
+
+def test_the_stubs_are_those_of_the_module() -> None:
+    checked = subprocess.run(
+        [sys.executable, "-m", "mypy.stubtest", "wirespan._core", "--ignore-disjoint-bases"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT / "target",
+        timeout=120,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_the_version_is_that_of_the_workspace() -> None:
+    line = next(line for line in (ROOT / "Cargo.toml").read_text().splitlines() if line.startswith("version = "))
+    assert line == f'version = "{wirespan.__version__}"'
+    assert version("wirespan") == wirespan.__version__
+
+
+def test_stream_metrics_stand_alone() -> None:
+    metrics = StreamMetrics(stall_threshold=0.001)
+    metrics.start(0)
+    stalls = [metrics.record_chunk(10, now) for now in (1_000_000, 2_000_000, 3_000_000, 30_000_000, 29_000_000)]
+    metrics.finish("complete", 31_000_000)
+    summary = metrics.summary()
+    assert [stall is not None for stall in stalls] == [False, False, False, True, False]
+    assert (summary.chunks, summary.bytes, summary.stalls, summary.clock_back) == (5, 50, 1, 1)
+    assert summary.time_to_first_chunk == pytest.approx(0.001)
+    assert summary.stall_time == pytest.approx(0.027)
+    assert summary.attributes("received")["websocket.stream.received.chunks"] == 5
+    other = StreamMetrics()
+    other.merge(metrics)
+    assert other.summary().chunks == 5
+    with pytest.raises(wirespan.Error, match="outcome"):
+        metrics.finish("well")
+
+
+def test_the_envelope_stands_alone() -> None:
+    data = wirespan.wrap('{"a":1}', span=SpanContext(1, 2, 1), kind="call", stream=1, method="m")
+    envelope, reason = wirespan.unwrap(data.decode())
+    assert reason is None
+    assert envelope is not None
+    assert (envelope.body, envelope.kind, envelope.stream, envelope.method) == ('{"a":1}', "call", 1, "m")
+    assert envelope.span == SpanContext(1, 2, 1)
+    assert wirespan.unwrap("plain") == (None, "ordinary")
+    assert wirespan.convert_head(data.decode()).startswith(b"\xff\x57\x01\x01")
