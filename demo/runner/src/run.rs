@@ -36,7 +36,7 @@ const WAV_BYTES_PER_SECOND: u64 = 32_000;
 pub(crate) struct Seen {
     /// The order as recognised, the last word on it.
     pub(crate) order: String,
-    /// Its pieces as they came, with their time.
+    /// What was understood so far, each time it changed, with the time.
     pub(crate) orders: Vec<(u64, String)>,
     /// The reply as it came, with the time.
     pub(crate) reply: Vec<(u64, String)>,
@@ -233,7 +233,10 @@ async fn order(
             Some(Event::Line { name, at_ns, text }) => {
                 keep_context(&mut outcome.contexts, &name, &text);
                 if let Some(seen) = outcome.seen.get_mut(&name) {
-                    if let Some(order) = text.strip_prefix("order: ") {
+                    if let Some(partial) = text.strip_prefix("partial: ") {
+                        say(format!("{name:<11} hears: {}", clean(partial)));
+                        seen.orders.push((at_ns, partial.trim().to_owned()));
+                    } else if let Some(order) = text.strip_prefix("order: ") {
                         say(format!("{name:<11} order: {}", clean(order)));
                         seen.order = order.trim().to_owned();
                         seen.orders.push((at_ns, seen.order.clone()));

@@ -372,21 +372,24 @@ impl Suite {
         )
     }
 
+    /// The device says what is wrong with a recording, and the demo passes it on.
     fn wrong_wav(&self, name: &str, bytes: Option<Vec<u8>>) -> Result<(), String> {
         let path = self.out.join(format!("{name}.wav"));
-        match bytes {
+        let says: &[&str] = match bytes {
             Some(bytes) => {
-                fs::write(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))?
+                fs::write(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+                &[
+                    "wirespan-demo: device ended with exit code",
+                    "  device | device: ",
+                ]
             }
-            None => drop(fs::remove_file(&path)),
-        }
+            None => {
+                let _ = fs::remove_file(&path);
+                &["wirespan-demo: ", "no such file"]
+            }
+        };
         let path = path.display().to_string();
-        self.expect(
-            name,
-            &["--fast", "--wav", &path],
-            2,
-            &["wirespan-demo: ", &format!("{name}.wav")],
-        )
+        self.expect(name, &["--fast", "--wav", &path], 2, says)
     }
 
     fn ports_in_use(&self, name: &str) -> Result<(), String> {
