@@ -50,7 +50,8 @@ class Carry:
     __slots__ = ("_captured_ns", "_context", "_sent_unix_ns", "_span", "_token", "_variables", "session_id", "wait")
 
     def __init__(self) -> None:
-        self._context: Context = Context()
+        # Of what is captured in one process, the context is looked up when it is asked for.
+        self._context: Context | None = None
         self._variables: contextvars.Context | None = None
         self._captured_ns: int | None = None
         self._sent_unix_ns: int | None = None
@@ -69,9 +70,8 @@ class Carry:
         ``end_span``.
         """
         carry = cls()
-        carry._context = otel_context.get_current()
         if span is not None:
-            carry._context = trace.set_span_in_context(span, carry._context)
+            carry._context = trace.set_span_in_context(span)
             carry._span = span
         carry._variables = contextvars.copy_context()
         carry._captured_ns = time.monotonic_ns()
@@ -80,12 +80,15 @@ class Carry:
     @property
     def context(self) -> Context:
         """The OpenTelemetry context that is carried."""
+        if self._context is None:
+            variables = self._variables
+            self._context = Context() if variables is None else variables.copy().run(otel_context.get_current)
         return self._context
 
     @property
     def links(self) -> Sequence[Link]:
         """A link to the carried span, if it is valid; for spans that process batches."""
-        span = trace.get_current_span(self._context).get_span_context()
+        span = trace.get_current_span(self.context).get_span_context()
         return [Link(span)] if span.is_valid else []
 
     def restore(self) -> Carry:
@@ -108,7 +111,7 @@ class Carry:
 
     def __enter__(self) -> Carry:
         self.restore()
-        self._token = otel_context.attach(self._context)
+        self._token = otel_context.attach(self.context)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -124,7 +127,8 @@ class Carry:
 
     def __del__(self) -> None:
         # Dropped unread: the span that was handed over must not stay open.
-        self.end_span()
+        if self._span is not None:
+            self.end_span()
 
     def to_headers(
         self, *, session_id: str | None = None, baggage_out: Iterable[str] = (), sent_unix_ns: int | None = None
@@ -136,8 +140,8 @@ class Carry:
         names = list(baggage_out)
         return dict(
             carry_to_headers(
-                current_span_context(self._context),
-                current_baggage(self._context) if names else None,
+                current_span_context(self.context),
+                current_baggage(self.context) if names else None,
                 session_id or self.session_id,
                 time.time_ns() if sent_unix_ns is None else sent_unix_ns,
                 names,
@@ -162,7 +166,7 @@ class Carry:
         return carry
 
     def _item(self) -> tuple[SpanContext | None, str | None, int | None]:
-        return current_span_context(self._context), self.session_id, self._sent_unix_ns
+        return current_span_context(self.context), self.session_id, self._sent_unix_ns
 
 
 class Carried(Generic[_T]):
