@@ -42,7 +42,7 @@ pub use options::{
 pub use plan::{
     Attribute, Parent, Plan, SpanEnd, SpanEvent, SpanKey, SpanKind, Status, StreamReport, Value,
 };
-pub use send::{ContextRef, Message};
+pub use send::{ContextRef, Fitted, Message};
 pub use session::{ConnectionId, SessionRegistry, Vouch};
 pub use streams::StreamKey;
 

@@ -58,6 +58,18 @@ pub struct ContextRef<'a> {
     pub baggage: Option<&'a Baggage>,
 }
 
+/// What came of making a message within the room that a host has for it.
+#[derive(Debug)]
+pub enum Fitted<'a> {
+    /// The message.
+    Frame(Frame<'a>),
+    /// The room is too small: nothing has changed.
+    TooLong {
+        /// The bytes that the message needs.
+        needed: usize,
+    },
+}
+
 impl Connection {
     /// Plans a call: the host starts the span, then sends the first message with that span's context. `current` is the
     /// host's current span, if it is valid.
@@ -197,14 +209,37 @@ impl Connection {
         context: &ContextRef<'_>,
         now_ns: u64,
     ) -> Result<Frame<'a>, Error> {
+        match self.send_within(to, message, context, now_ns, usize::MAX)? {
+            Fitted::Frame(frame) => Ok(frame),
+            Fitted::TooLong { .. } => Err(Error::new(
+                ErrorKind::Limit,
+                "the message is longer than memory",
+            )),
+        }
+    }
+
+    /// As [`Connection::send`], for hosts whose buffer has a size: a message that needs more than `room` bytes is not made,
+    /// and the host can send it again with more room.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::send`].
+    pub fn send_within<'a>(
+        &'a mut self,
+        to: StreamKey,
+        message: Message<'a>,
+        context: &ContextRef<'_>,
+        now_ns: u64,
+        room: usize,
+    ) -> Result<Fitted<'a>, Error> {
         self.require_open()?;
         envelope::check_own_headers(message.headers)?;
         if to == StreamKey::PLAIN {
-            return self.send_plain(message, context);
+            return self.send_plain(message, context, room);
         }
         let wire = self.wire_for(to)?;
         let Wire::Enveloped(id) = wire else {
-            return self.send_bare(to, message, now_ns);
+            return self.send_bare(to, message, now_ns, room);
         };
         let baggage = self.outgoing_baggage(context);
         let (content, body) = envelope::frame_body(message.body, self.options.max_nesting);
@@ -242,9 +277,12 @@ impl Connection {
             &fields,
             self.options.max_header_bytes,
         )?;
+        if let Some(needed) = too_long(form, &self.scratch, body, room) {
+            return Ok(Fitted::TooLong { needed });
+        }
         self.count_written(written);
         self.after_send(to, wire, form, message, now_ns);
-        Ok(Frame::new(form, &self.scratch, body))
+        Ok(Fitted::Frame(Frame::new(form, &self.scratch, body)))
     }
 
     /// How the next message of a stream travels, without deciding it yet.
@@ -280,16 +318,22 @@ impl Connection {
         to: StreamKey,
         message: Message<'a>,
         now_ns: u64,
-    ) -> Result<Frame<'a>, Error> {
+        room: usize,
+    ) -> Result<Fitted<'a>, Error> {
         if matches!(message.body, Body::None(_)) {
             return Err(Error::invalid_argument(
                 "body",
                 "must be given: the peer does not speak Wirespan, so a message without a body cannot be told to it",
             ));
         }
+        if message.body.len() > room {
+            return Ok(Fitted::TooLong {
+                needed: message.body.len(),
+            });
+        }
         self.count_lost_headers(message.headers.len());
         self.after_send(to, Wire::Bare, message.body.form(), message, now_ns);
-        Ok(Frame::bare(message.body))
+        Ok(Fitted::Frame(Frame::bare(message.body)))
     }
 
     /// Notes that a message of a stream goes out.
@@ -348,7 +392,8 @@ impl Connection {
         &'a mut self,
         message: Message<'a>,
         context: &ContextRef<'_>,
-    ) -> Result<Frame<'a>, Error> {
+        room: usize,
+    ) -> Result<Fitted<'a>, Error> {
         let form = message.body.form();
         if matches!(message.body, Body::None(_)) {
             return Err(Error::invalid_argument(
@@ -357,14 +402,24 @@ impl Connection {
             ));
         }
         let Some(recognition) = self.recognition() else {
+            if message.body.len() > room {
+                return Ok(Fitted::TooLong {
+                    needed: message.body.len(),
+                });
+            }
             self.count_lost_headers(message.headers.len());
-            return Ok(Frame::bare(message.body));
+            return Ok(Fitted::Frame(Frame::bare(message.body)));
         };
         let baggage = self.outgoing_baggage(context);
         let nothing_to_carry =
             context.trace_parent.is_none() && baggage.is_none() && message.headers.is_empty();
         if nothing_to_carry && !envelope::is_look_alike(message.body.bytes(), form, recognition) {
-            return Ok(Frame::bare(message.body));
+            if message.body.len() > room {
+                return Ok(Fitted::TooLong {
+                    needed: message.body.len(),
+                });
+            }
+            return Ok(Fitted::Frame(Frame::bare(message.body)));
         }
         let (content, body) = envelope::frame_body(message.body, self.options.max_nesting);
         let fields = HeadFields {
@@ -382,8 +437,11 @@ impl Connection {
             &fields,
             self.options.max_header_bytes,
         )?;
+        if let Some(needed) = too_long(form, &self.scratch, body, room) {
+            return Ok(Fitted::TooLong { needed });
+        }
         self.count_written(written);
-        Ok(Frame::new(form, &self.scratch, body))
+        Ok(Fitted::Frame(Frame::new(form, &self.scratch, body)))
     }
 
     /// The baggage that the allow-list lets out, as a header value; `None` if there is none.
@@ -474,4 +532,12 @@ impl Connection {
             ),
         }
     }
+}
+
+/// The length of a message if it is over the room that there is for it. Without a bound nothing is computed.
+fn too_long(form: Form, head: &[u8], body: FrameBody<'_>, room: usize) -> Option<usize> {
+    if room == usize::MAX {
+        return None;
+    }
+    Some(Frame::new(form, head, body).len()).filter(|needed| *needed > room)
 }

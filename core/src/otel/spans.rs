@@ -43,12 +43,12 @@ impl ClockTie {
     }
 }
 
-/// Starts and ends the spans that plans ask for.
-pub struct SpanMaker {
-    tracer: BoxedTracer,
+/// Starts and ends the spans that plans ask for, with the tracer of the global provider or one of the host's own.
+pub struct SpanMaker<T = BoxedTracer> {
+    tracer: T,
 }
 
-impl std::fmt::Debug for SpanMaker {
+impl<T> std::fmt::Debug for SpanMaker<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SpanMaker").finish_non_exhaustive()
     }
@@ -65,11 +65,23 @@ impl SpanMaker {
     /// contexts still flow.
     #[must_use]
     pub fn new() -> Self {
+        Self::with_provider(&global::tracer_provider())
+    }
+}
+
+impl<T> SpanMaker<T>
+where
+    T: Tracer,
+    T::Span: Send + Sync + 'static,
+{
+    /// Makes spans with a tracer of this provider, which need not be the global one.
+    #[must_use]
+    pub fn with_provider(provider: &impl TracerProvider<Tracer = T>) -> Self {
         let scope = InstrumentationScope::builder(SCOPE)
             .with_version(env!("CARGO_PKG_VERSION"))
             .build();
         Self {
-            tracer: global::tracer_provider().tracer_with_scope(scope),
+            tracer: provider.tracer_with_scope(scope),
         }
     }
 
