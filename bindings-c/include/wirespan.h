@@ -438,6 +438,159 @@ typedef uint32_t wirespan_opened;
 #endif // __cplusplus
 
 /*
+ What a body is.
+ */
+enum wirespan_body
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /*
+   UTF-8 text. If it is one JSON value it stands in the envelope as it is, else inside a JSON string.
+   */
+  WIRESPAN_BODY_TEXT = 1,
+  /*
+   Bytes, sent as a binary message.
+   */
+  WIRESPAN_BODY_BINARY = 2,
+  /*
+   One JSON value that the caller vouches for; it is not looked at.
+   */
+  WIRESPAN_BODY_JSON = 3,
+  /*
+   No body.
+   */
+  WIRESPAN_BODY_NONE = 4,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum wirespan_body wirespan_body;
+#else
+typedef uint32_t wirespan_body;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/*
+ How a message ends its direction.
+ */
+enum wirespan_end
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /*
+   It does not.
+   */
+  WIRESPAN_END_NONE = 0,
+  /*
+   Nothing more follows.
+   */
+  WIRESPAN_END_COMPLETE = 1,
+  /*
+   The stream is cancelled.
+   */
+  WIRESPAN_END_CANCEL = 2,
+  /*
+   The stream failed.
+   */
+  WIRESPAN_END_ERROR = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum wirespan_end wirespan_end;
+#else
+typedef uint32_t wirespan_end;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/*
+ Where messages outside every call go.
+ */
+enum wirespan_plain_policy
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /*
+   To the application, which has no queue to be bounded.
+   */
+  WIRESPAN_PLAIN_POLICY_DELIVER = 0,
+  /*
+   Into a queue of the application, bounded like that of a call; it reports what it takes by `wirespan_connection_take`.
+   */
+  WIRESPAN_PLAIN_POLICY_QUEUE = 1,
+  /*
+   Nobody wants them: they are discarded and counted.
+   */
+  WIRESPAN_PLAIN_POLICY_DISCARD = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum wirespan_plain_policy wirespan_plain_policy;
+#else
+typedef uint32_t wirespan_plain_policy;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/*
+ The type of an attribute's value.
+ */
+enum wirespan_value_type
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /*
+   `text`.
+   */
+  WIRESPAN_VALUE_TYPE_TEXT = 1,
+  /*
+   `integer`.
+   */
+  WIRESPAN_VALUE_TYPE_INTEGER = 2,
+  /*
+   `number`.
+   */
+  WIRESPAN_VALUE_TYPE_NUMBER = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum wirespan_value_type wirespan_value_type;
+#else
+typedef uint32_t wirespan_value_type;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/*
+ What the application said of a session id that a client proposes.
+ */
+enum wirespan_vouch
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /*
+   It has no opinion.
+   */
+  WIRESPAN_VOUCH_NO_OPINION = 0,
+  /*
+   The client may use the id.
+   */
+  WIRESPAN_VOUCH_YES = 1,
+  /*
+   The client may not use the id.
+   */
+  WIRESPAN_VOUCH_NO = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum wirespan_vouch wirespan_vouch;
+#else
+typedef uint32_t wirespan_vouch;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/*
  What an item takes along through a queue: a context, the session, the time it left, and what else the application gives it.
  */
 typedef struct wirespan_carry wirespan_carry;

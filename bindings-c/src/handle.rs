@@ -351,7 +351,12 @@ mod tests {
                 std::thread::spawn(move || {
                     let handle: *mut Opaque = std::ptr::without_provenance_mut(handle);
                     for _ in 0..1000 {
-                        TABLE.with(handle, |value| Ok(*value += 1)).unwrap();
+                        TABLE
+                            .with(handle, |value| {
+                                *value += 1;
+                                Ok(())
+                            })
+                            .unwrap();
                     }
                 })
             })

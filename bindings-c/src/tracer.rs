@@ -52,7 +52,8 @@ static TRACERS: Table<Tracer> = Table::new(1, "tracer");
 static SPANS: Table<Span> = Table::new(2, "span");
 
 struct Span {
-    tracer: Tracer,
+    /// Kept alive until the span has ended.
+    _tracer: Tracer,
     made: TracerSpan,
     context: Option<wirespan::trace::SpanContext>,
 }
@@ -199,7 +200,7 @@ pub unsafe extern "C" fn wirespan_tracer_start_span(
         // The text in the context is on the heap, where it stays when the span moves into its table.
         let shown = show_optional_span(made_context.as_ref(), false);
         let handle = SPANS.insert(Span {
-            tracer,
+            _tracer: tracer,
             made,
             context: made_context,
         })?;
@@ -269,7 +270,6 @@ pub unsafe extern "C" fn wirespan_span_finish(
         let error_type = unsafe { pointers::optional_text("error_type", error_type) }?;
         let span = SPANS.remove(span)?;
         span.made.end(error_type);
-        drop(span.tracer);
         Ok(())
     })
 }

@@ -132,7 +132,7 @@ impl Side {
             is_registered: false,
             plan: std::ptr::null(),
         };
-        match &taken.payload {
+        match std::mem::replace(&mut taken.payload, Payload::Nothing) {
             Payload::Nothing => {}
             Payload::Raw(range) => {
                 if let Some(bytes) = message.get(range.clone()) {
@@ -156,7 +156,7 @@ impl Side {
                 };
             }
         }
-        for (name, value) in &taken.headers {
+        for (name, value) in std::mem::take(&mut taken.headers) {
             let header = wirespan_header {
                 name: self.received.keep(name),
                 value: self.received.keep(value),
@@ -201,10 +201,10 @@ impl Side {
 
 impl Shown {
     /// Shows a text, and owns it if it is no part of the message.
-    fn keep(&mut self, text: &Cow<'_, str>) -> wirespan_str {
+    fn keep(&mut self, text: Cow<'_, str>) -> wirespan_str {
         match text {
             Cow::Borrowed(text) => show(text),
-            Cow::Owned(text) => self.own(text.clone()),
+            Cow::Owned(text) => self.own(text),
         }
     }
 

@@ -1,0 +1,377 @@
+/* See wirespan_lws.h. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "wirespan_lws.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The longest message that is taken, in bytes. */
+#define MAX_MESSAGE_BYTES (16u * 1024u * 1024u)
+
+/* A message that waits for the transport; its bytes follow LWS_PRE bytes of room. */
+typedef struct frame {
+  struct frame *next;
+  wirespan_form form;
+  size_t length;
+  unsigned char bytes[];
+} frame;
+
+struct wirespan_lws {
+  struct lws *wsi;
+  wirespan_connection *connection;
+  wirespan_lws_handlers handlers;
+  frame *first, *last;
+  unsigned char *message; /* what has come of a fragmented message */
+  size_t message_length, message_room;
+  char host[256];
+  uint16_t close_code; /* of the peer's close frame, or 0 */
+  char close_reason[124];
+  size_t close_reason_length;
+  bool is_ready, is_closing, is_closed;
+};
+
+static void act(wirespan_lws *lws);
+
+static frame *new_frame(wirespan_form form, size_t room) {
+  frame *made = malloc(sizeof *made + LWS_PRE + room);
+  if (made != NULL) {
+    made->next = NULL;
+    made->form = form;
+    made->length = 0;
+  }
+  return made;
+}
+
+static void queue(wirespan_lws *lws, frame *made) {
+  if (lws->last != NULL) {
+    lws->last->next = made;
+  } else {
+    lws->first = made;
+  }
+  lws->last = made;
+  if (lws->wsi != NULL) lws_callback_on_writable(lws->wsi);
+}
+
+static void drop_queue(wirespan_lws *lws) {
+  while (lws->first != NULL) {
+    frame *gone = lws->first;
+    lws->first = gone->next;
+    free(gone);
+  }
+  lws->last = NULL;
+}
+
+static void set_timer(wirespan_lws *lws) {
+  uint64_t deadline_ns, now_ns = wirespan_clock_ns();
+  if (lws->wsi == NULL || lws->is_closed) return;
+  if (wirespan_connection_next_deadline(lws->connection, &deadline_ns) != WIRESPAN_STATUS_OK) return;
+  if (deadline_ns == UINT64_MAX) {
+    lws_set_timer_usecs(lws->wsi, LWS_SET_TIMER_USEC_CANCEL);
+  } else {
+    /* A microsecond more, so that it is due when the timer fires. */
+    uint64_t wait_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
+    lws_set_timer_usecs(lws->wsi, (lws_usec_t)(wait_ns / 1000 + 1));
+  }
+}
+
+static void now_ready(wirespan_lws *lws) {
+  if (lws->is_ready) return;
+  lws->is_ready = true;
+  if (lws->handlers.ready != NULL) lws->handlers.ready(lws, lws->handlers.user);
+}
+
+/* Acts on what the connection asks for, until it asks for nothing more. */
+static void act(wirespan_lws *lws) {
+  wirespan_event event;
+  while (wirespan_connection_poll_event(lws->connection, &event) == WIRESPAN_STATUS_OK &&
+         event.event_type != WIRESPAN_EVENT_TYPE_NONE) {
+    switch (event.event_type) {
+      case WIRESPAN_EVENT_TYPE_FRAME: {
+        frame *made = lws->is_closed ? NULL : new_frame(event.form, event.length);
+        if (made != NULL) {
+          memcpy(made->bytes + LWS_PRE, event.data, event.length);
+          made->length = event.length;
+          queue(lws, made);
+        }
+        break;
+      }
+      case WIRESPAN_EVENT_TYPE_READ_END:
+        if (lws->handlers.read_end != NULL) {
+          /* The handler may use the connection, which ends the life of the event's text. */
+          char type[160];
+          wirespan_str error_type;
+          int length = (int)(event.text.length < sizeof type ? event.text.length : sizeof type - 1);
+          snprintf(type, sizeof type, "%.*s", length, length > 0 ? event.text.data : "");
+          error_type = wirespan_str_of(type);
+          lws->handlers.read_end(lws, event.stream, event.read_status, error_type, lws->handlers.user);
+        }
+        break;
+      case WIRESPAN_EVENT_TYPE_PAUSE_READING:
+        if (lws->wsi != NULL) lws_rx_flow_control(lws->wsi, 0);
+        break;
+      case WIRESPAN_EVENT_TYPE_RESUME_READING:
+        if (lws->wsi != NULL) lws_rx_flow_control(lws->wsi, 1);
+        break;
+      case WIRESPAN_EVENT_TYPE_READY:
+        now_ready(lws);
+        break;
+      default:
+        break; /* The tracer or the callbacks have acted on what concerns spans. */
+    }
+  }
+  set_timer(lws);
+}
+
+void wirespan_lws_act(wirespan_lws *lws) { act(lws); }
+
+wirespan_connection *wirespan_lws_connection(wirespan_lws *lws) { return lws->connection; }
+
+wirespan_status wirespan_lws_call(wirespan_lws *lws, const char *method, const wirespan_span_context *parent,
+                                  uint32_t *stream) {
+  return wirespan_connection_plan_call(lws->connection, method, parent, wirespan_clock_ns(), stream, NULL);
+}
+
+wirespan_status wirespan_lws_send(wirespan_lws *lws, uint32_t stream, const wirespan_message *message) {
+  size_t room = message->length + 512, needed = 0;
+  for (;;) {
+    wirespan_form form;
+    wirespan_status status;
+    frame *made = new_frame(WIRESPAN_FORM_TEXT, room);
+    if (made == NULL) return WIRESPAN_STATUS_LIMIT;
+    status = wirespan_connection_send(lws->connection, stream, message, NULL, wirespan_clock_ns(),
+                                      made->bytes + LWS_PRE, room, &needed, &form);
+    if (status == WIRESPAN_STATUS_OK) {
+      made->form = form;
+      made->length = needed;
+      queue(lws, made);
+      act(lws);
+      return status;
+    }
+    free(made);
+    if (status != WIRESPAN_STATUS_BUFFER_TOO_SMALL) return status;
+    room = needed;
+  }
+}
+
+wirespan_status wirespan_lws_end(wirespan_lws *lws, uint32_t stream) {
+  wirespan_status status = wirespan_connection_end(lws->connection, stream, NULL, wirespan_clock_ns());
+  act(lws);
+  return status;
+}
+
+wirespan_status wirespan_lws_leave(wirespan_lws *lws, uint32_t stream) {
+  wirespan_status status = wirespan_connection_leave(lws->connection, stream, wirespan_clock_ns());
+  act(lws);
+  return status;
+}
+
+void wirespan_lws_close(wirespan_lws *lws) {
+  lws->is_closing = true;
+  if (lws->wsi != NULL) lws_callback_on_writable(lws->wsi);
+}
+
+static void now_closed(wirespan_lws *lws, const char *why) {
+  if (lws->is_closed) return;
+  lws->is_closed = true;
+  lws->wsi = NULL;
+  drop_queue(lws);
+  act(lws);
+  if (lws->handlers.closed != NULL) lws->handlers.closed(lws, why, lws->handlers.user);
+}
+
+static int add_headers(wirespan_lws *lws, struct lws *wsi, unsigned char **p, unsigned char *end) {
+  wirespan_additions additions;
+  size_t i;
+  if (wirespan_connection_request(lws->connection, lws->host, false, false, NULL, &additions) != WIRESPAN_STATUS_OK) {
+    return 0; /* Telemetry fails nothing: connect without. */
+  }
+  for (i = 0; i < additions.header_count; i++) {
+    const wirespan_header *header = &additions.headers[i];
+    char name[64];
+    snprintf(name, sizeof name, "%.*s:", (int)header->name.length, header->name.data);
+    if (lws_add_http_header_by_name(wsi, (const unsigned char *)name, (const unsigned char *)header->value.data,
+                                    (int)header->value.length, p, end) != 0) {
+      return -1;
+    }
+  }
+  return 0;
+}
+
+/* The answer's headers can be read only now; the connection opens with them. */
+static void open_connection(wirespan_lws *lws, struct lws *wsi) {
+  static const char name[] = "wirespan:";
+  char value[512];
+  wirespan_header header = {wirespan_str_of("wirespan"), {NULL, 0}};
+  int length = lws_hdr_custom_copy(wsi, value, sizeof value, name, (int)sizeof name - 1);
+  if (length > 0) {
+    header.value.data = value;
+    header.value.length = (size_t)length;
+  }
+  wirespan_connection_open_client(lws->connection, &header, length > 0 ? 1 : 0, wirespan_clock_ns());
+}
+
+static int receive(wirespan_lws *lws, struct lws *wsi, const void *in, size_t length) {
+  const unsigned char *whole = in;
+  wirespan_received received;
+  uint32_t form = lws_frame_is_binary(wsi) ? WIRESPAN_FORM_BINARY : WIRESPAN_FORM_TEXT;
+  bool is_first = lws_is_first_fragment(wsi) != 0, is_final = lws_is_final_fragment(wsi) != 0;
+  if (is_first) lws->message_length = 0;
+  if (!is_first || !is_final) {
+    /* One context belongs to one message, never to a fragment: put it together first. */
+    if (length > MAX_MESSAGE_BYTES - lws->message_length) return -1;
+    if (lws->message_length + length > lws->message_room) {
+      size_t room = (lws->message_length + length) * 2;
+      unsigned char *more = realloc(lws->message, room);
+      if (more == NULL) return -1;
+      lws->message = more;
+      lws->message_room = room;
+    }
+    if (length > 0) memcpy(lws->message + lws->message_length, in, length);
+    lws->message_length += length;
+    if (!is_final) return 0;
+    whole = lws->message;
+    length = lws->message_length;
+  }
+  if (wirespan_connection_receive(lws->connection, whole, length, form, wirespan_clock_ns(), &received) ==
+      WIRESPAN_STATUS_OK) {
+    uint32_t stream = received.stream;
+    size_t taken = received.payload_length;
+    bool has_payload = received.has_payload;
+    if (lws->handlers.message != NULL) lws->handlers.message(lws, &received, lws->handlers.user);
+    if (has_payload) wirespan_connection_take(lws->connection, stream, taken, wirespan_clock_ns());
+  }
+  act(lws);
+  return 0;
+}
+
+static int write_next(wirespan_lws *lws, struct lws *wsi) {
+  frame *next = lws->first;
+  if (next != NULL) {
+    int written = lws_write(wsi, next->bytes + LWS_PRE, next->length,
+                            next->form == WIRESPAN_FORM_BINARY ? LWS_WRITE_BINARY : LWS_WRITE_TEXT);
+    if (written < (int)next->length) return -1;
+    lws->first = next->next;
+    if (lws->first == NULL) lws->last = NULL;
+    free(next);
+  }
+  if (lws->first == NULL && !lws->is_closing && lws->handlers.drained != NULL) {
+    lws->handlers.drained(lws, lws->handlers.user);
+  }
+  if (lws->first != NULL) {
+    lws_callback_on_writable(wsi);
+  } else if (lws->is_closing) {
+    lws_close_reason(wsi, LWS_CLOSE_STATUS_NORMAL, NULL, 0);
+    return -1;
+  }
+  return 0;
+}
+
+static void note_close_frame(wirespan_lws *lws, const unsigned char *in, size_t length) {
+  if (length < 2) {
+    lws->close_code = 1005;
+    return;
+  }
+  lws->close_code = (uint16_t)((in[0] << 8) | in[1]);
+  lws->close_reason_length = length - 2 < sizeof lws->close_reason ? length - 2 : sizeof lws->close_reason - 1;
+  memcpy(lws->close_reason, in + 2, lws->close_reason_length);
+}
+
+int wirespan_lws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t length) {
+  wirespan_lws *lws = lws_get_opaque_user_data(wsi);
+  (void)user;
+  if (lws == NULL) return 0;
+  switch (reason) {
+    case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER: {
+      unsigned char **p = in;
+      return add_headers(lws, wsi, p, *p + length);
+    }
+    case LWS_CALLBACK_CLIENT_FILTER_PRE_ESTABLISH:
+      open_connection(lws, wsi);
+      return 0;
+    case LWS_CALLBACK_CLIENT_ESTABLISHED: {
+      wirespan_connection_state state;
+      lws->wsi = wsi;
+      act(lws);
+      if (wirespan_connection_read_state(lws->connection, &state) == WIRESPAN_STATUS_OK && state.is_ready) {
+        now_ready(lws);
+      }
+      return 0;
+    }
+    case LWS_CALLBACK_CLIENT_RECEIVE:
+      return receive(lws, wsi, in, length);
+    case LWS_CALLBACK_CLIENT_WRITEABLE:
+      return write_next(lws, wsi);
+    case LWS_CALLBACK_TIMER:
+      wirespan_connection_on_time(lws->connection, wirespan_clock_ns());
+      act(lws);
+      return 0;
+    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+      note_close_frame(lws, in, length);
+      return 0;
+    case LWS_CALLBACK_CLIENT_CONNECTION_ERROR: {
+      char why[256];
+      snprintf(why, sizeof why, "cannot connect: %.*s", in != NULL ? (int)(length < 200 ? length : 200) : 0,
+               in != NULL ? (const char *)in : "");
+      wirespan_connection_fail_handshake(lws->connection, "io");
+      /* Where the answer had come already, the handshake is over and this is a loss. */
+      wirespan_connection_on_close(lws->connection, 0, NULL, 0, wirespan_clock_ns());
+      now_closed(lws, why);
+      return 0;
+    }
+    case LWS_CALLBACK_CLIENT_CLOSED: {
+      char why[64];
+      if (lws->is_closing && lws->close_code == 0) lws->close_code = 1000;
+      wirespan_connection_on_close(lws->connection, lws->close_code, lws->close_reason, lws->close_reason_length,
+                                   wirespan_clock_ns());
+      if (lws->close_code != 0) {
+        snprintf(why, sizeof why, "closed with code %u", (unsigned)lws->close_code);
+      } else {
+        snprintf(why, sizeof why, "the connection was lost");
+      }
+      now_closed(lws, why);
+      return 0;
+    }
+    default:
+      return 0;
+  }
+}
+
+wirespan_lws *wirespan_lws_connect(struct lws_context *context, const char *protocol_name,
+                                   const wirespan_lws_target *target, wirespan_connection *connection,
+                                   const wirespan_lws_handlers *handlers) {
+  /* A peer that is gone without a word is noticed by pings. */
+  static const lws_retry_bo_t liveness = {.secs_since_valid_ping = 10, .secs_since_valid_hangup = 20};
+  struct lws_client_connect_info info;
+  wirespan_lws *lws = calloc(1, sizeof *lws);
+  if (lws == NULL) return NULL;
+  lws->connection = connection;
+  lws->handlers = *handlers;
+  snprintf(lws->host, sizeof lws->host, "%s", target->host);
+  memset(&info, 0, sizeof info);
+  info.context = context;
+  info.address = target->host;
+  info.port = target->port;
+  info.path = target->path;
+  info.host = target->host;
+  info.origin = target->host;
+  info.protocol = NULL;
+  info.local_protocol_name = protocol_name;
+  info.retry_and_idle_policy = &liveness;
+  info.opaque_user_data = lws;
+  /* Where this fails, libwebsockets may have called back already. */
+  if (lws_client_connect_via_info(&info) == NULL && !lws->is_closed) {
+    wirespan_connection_fail_handshake(connection, "io");
+    now_closed(lws, "cannot connect");
+  }
+  return lws;
+}
+
+void wirespan_lws_free(wirespan_lws *lws) {
+  if (lws == NULL) return;
+  if (lws->wsi != NULL) lws_set_opaque_user_data(lws->wsi, NULL);
+  drop_queue(lws);
+  wirespan_connection_free(lws->connection);
+  free(lws->message);
+  free(lws);
+}
