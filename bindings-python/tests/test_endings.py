@@ -209,6 +209,26 @@ async def test_a_refused_handshake_ends_its_span_with_an_error(spans: Spans) -> 
     assert attributes(span)["error.type"] == "ConnectionRefusedError"
 
 
+async def test_a_client_that_goes_away_in_the_handshake_leaves_no_open_span(spans: Spans) -> None:
+    asked = asyncio.Event()
+
+    async def vouch(session_id: str, request: object) -> bool:
+        asked.set()
+        await asyncio.sleep(0.1)
+        return True
+
+    async with serve(host="127.0.0.1", port=0, vouch=vouch) as server:
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        head = ["GET / HTTP/1.1", "Host: x", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"]
+        head += ["Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "wirespan: 1;session=s", "", ""]
+        writer.write("\r\n".join(head).encode())
+        await asyncio.wait_for(asked.wait(), 5)
+        writer.transport.abort()
+        span = await spans.one("websocket.handshake", SpanKind.SERVER)
+        await until(lambda: server.connections == [])
+    assert attributes(span)["websocket.session.id"] == "s"
+
+
 async def test_sending_on_a_closed_connection_says_so(spans: Spans) -> None:
     async with serve({"echo": echo}, "127.0.0.1", 0) as server:
         async with connect(f"ws://127.0.0.1:{server.port}") as connection:

@@ -250,6 +250,7 @@ class serve:
         self._spans = SpanMaker(tracer_provider)
         self._by_id: dict[int, TracedConnection] = {}
         self._upgrading: dict[Any, TracedConnection] = {}
+        self._losses: dict[Any, asyncio.Task[None]] = {}
         self._app_process_response = kwargs.pop("process_response", None)
         self._serve = websockets.asyncio.server.serve(
             self._accepted, host, port, process_response=self._process_response, **kwargs
@@ -267,9 +268,19 @@ class serve:
             token = otel_context.attach(Context())
             try:
                 self._upgrading[websocket] = await self._upgrade(websocket, request, response)
+                lost = asyncio.create_task(websocket.wait_closed(), name="wirespan-handshake")
+                lost.add_done_callback(lambda _: self._lost(websocket))
+                self._losses[websocket] = lost
             finally:
                 otel_context.detach(token)
         return response
+
+    def _lost(self, websocket: websockets.asyncio.server.ServerConnection) -> None:
+        """Ends the spans of a handshake whose client went away before it was complete."""
+        self._losses.pop(websocket, None)
+        connection = self._upgrading.pop(websocket, None)
+        if connection is not None:
+            connection.fail_handshake(ConnectionResetError())
 
     async def _upgrade(
         self, websocket: websockets.asyncio.server.ServerConnection, request: Request, response: Response
@@ -309,7 +320,11 @@ class serve:
     async def _accepted(self, websocket: websockets.asyncio.server.ServerConnection) -> None:
         # The context in which the server was started is nobody's parent here.
         token = otel_context.attach(Context())
-        connection = self._upgrading.pop(websocket)
+        connection = self._upgrading.pop(websocket, None)
+        if connection is None:
+            otel_context.detach(token)
+            return
+        self._losses[websocket].cancel()
         core = connection.core
         try:
             core.open_server(_now())
