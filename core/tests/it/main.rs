@@ -8,6 +8,7 @@
 )]
 
 mod calls;
+mod copies;
 mod dependencies;
 mod envelope;
 mod envelope_props;

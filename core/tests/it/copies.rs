@@ -1,0 +1,87 @@
+//! Facts that stand in more than one place: each copy is compared with the one that counts.
+
+use wirespan::counters::Counter;
+use wirespan::names::header;
+use wirespan::{ErrorKind, Refusal};
+
+const SPEC: &str = include_str!("../../../conformance/SPEC.md");
+
+/// The words in backquotes of the line of SPEC.md that starts so.
+fn words(start: &str) -> Vec<&'static str> {
+    let line = SPEC.lines().find(|line| line.starts_with(start));
+    let line = line.unwrap_or_else(|| panic!("SPEC.md has no line that starts with {start:?}"));
+    line.split('`').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn every_package_has_the_version_of_the_workspace() {
+    let version = env!("CARGO_PKG_VERSION");
+    let package: serde_json::Value =
+        serde_json::from_str(include_str!("../../../bindings-node/package.json")).unwrap();
+    assert_eq!(package["version"], version, "bindings-node/package.json");
+    let lock: serde_json::Value =
+        serde_json::from_str(include_str!("../../../bindings-node/package-lock.json")).unwrap();
+    assert_eq!(lock["version"], version, "bindings-node/package-lock.json");
+    let python = include_str!("../../../bindings-python/pyproject.toml");
+    assert!(
+        python.contains("dynamic = [\"version\"]"),
+        "pyproject.toml takes the version of the workspace"
+    );
+    let workspace = include_str!("../../../Cargo.toml");
+    let dependency = format!("wirespan = {{ path = \"core\", version = \"{version}\"");
+    assert!(
+        workspace.contains(&dependency),
+        "Cargo.toml, workspace.dependencies"
+    );
+}
+
+#[test]
+fn the_specification_numbers_the_kinds_of_errors_as_the_library_does() {
+    let line = SPEC
+        .lines()
+        .find(|line| line.starts_with("Error kinds and their numbers"));
+    let expected: Vec<String> = ErrorKind::ALL
+        .iter()
+        .map(|kind| format!("`{}` {}", kind.name(), kind.code()))
+        .collect();
+    assert!(line.unwrap().contains(&expected.join(", ")));
+}
+
+#[test]
+fn the_specification_names_the_reasons_of_a_refusal() {
+    assert_eq!(
+        words("Reasons of a refusal"),
+        Refusal::ALL.map(Refusal::name)
+    );
+}
+
+#[test]
+fn the_specification_lists_every_counter() {
+    let table = SPEC.split("| counter | counts |").nth(1).unwrap();
+    let rows = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let names: Vec<&str> = rows
+        .flat_map(|row| row.split('|').nth(1).unwrap().split(','))
+        .map(str::trim)
+        .collect();
+    let mut listed = names.clone();
+    let mut known = Counter::ALL.map(Counter::name).to_vec();
+    listed.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(listed, known);
+}
+
+#[test]
+fn the_specification_lists_the_reserved_headers_in_their_order() {
+    let table = SPEC.split("| header | when | value |").nth(1).unwrap();
+    let rows = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let names: Vec<&str> = rows
+        .flat_map(|row| row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2))
+        .collect();
+    assert_eq!(names, header::RESERVED);
+}
