@@ -37,6 +37,7 @@ pub(super) mod kind {
 const CRITICAL: u8 = 0x80;
 
 /// An entry of a binary head.
+#[derive(Clone, Copy)]
 pub(super) enum Entry<'m> {
     Trace(&'m [u8; TRACE_BYTES]),
     /// One of the types of [`kind`] but `OTHER`, its length checked.
@@ -148,7 +149,7 @@ pub(super) fn open(message: &[u8], max_header_bytes: usize) -> Opened<'_> {
     }
 }
 
-fn collect<'m>(collector: &mut Collector<'m>, entry: Entry<'m>) {
+pub(super) fn collect<'m>(collector: &mut Collector<'m>, entry: Entry<'m>) {
     match entry {
         Entry::Trace(block) => {
             if collector.note(field::TRACEPARENT) {

@@ -80,8 +80,10 @@ pub fn is_look_alike(message: &[u8], form: Form, recognition: Recognition) -> bo
         (Form::Binary, _) => message.starts_with(&binary::START),
         (Form::Text, Recognition::Canonical) => message.starts_with(text::START),
         (Form::Text, Recognition::Any { .. }) => {
+            // The peer may hold this side for announced, whatever it says of itself, and then looks at the head alone.
             let mut ignored = Vec::new();
-            text::scan_any(message, MAX_NESTING, MAX_HEADER_BYTES, &mut ignored).is_ok()
+            message.starts_with(text::START)
+                || text::scan_any(message, MAX_NESTING, MAX_HEADER_BYTES, &mut ignored).is_ok()
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::binary::{self, Entry, kind};
-use super::collect::{Entries, field};
+use super::collect::{Collector, Entries, field};
 use super::grammar::{parse_u32, parse_u64, reserved};
 use super::write::{BinaryWriter, TextWriter, content_word, end_word, kind_word};
 use super::{Content, End, Form, Kind, Plain, Recognition, text};
@@ -14,11 +14,26 @@ use crate::trace::TraceParent;
 
 type Pair<'m> = (Cow<'m, str>, Cow<'m, str>);
 
+/// The entries as they stand, and what a reader makes of them.
+#[derive(Default)]
+struct Both<'m> {
+    pairs: Vec<Pair<'m>>,
+    collector: Collector<'m>,
+}
+
+impl<'m> Entries<'m> for Both<'m> {
+    fn entry(&mut self, name: Cow<'m, str>, value: Cow<'m, str>) {
+        self.collector.entry(name.clone(), value.clone());
+        self.pairs.push((name, value));
+    }
+}
+
 /// Writes the head of a received envelope in the other form: everything in front of the body there. The body is the caller's to
 /// add, and for the text form the closing brace behind it.
 ///
 /// Every valid header is kept. An invalid value of a numeric or coded header is left out, one of a text header travels as it is.
-/// `wirespan` and `role` belong to the connection and are left out.
+/// `wirespan` and `role` belong to the connection and are left out. Where a name stands twice, the reserved headers that a
+/// reader ignores are left out, because the other form cannot always show the repeat.
 ///
 /// # Errors
 ///
@@ -29,16 +44,17 @@ pub fn convert_head(
     recognition: Recognition,
     max_header_bytes: usize,
 ) -> Result<Vec<u8>, Error> {
-    let mut pairs: Vec<Pair<'_>> = Vec::new();
+    let mut both = Both::default();
     let scanned = match (form, recognition) {
         (Form::Text, Recognition::Canonical) => {
-            text::scan_canonical(message, max_header_bytes, &mut pairs).map(|_| ())
+            text::scan_canonical(message, max_header_bytes, &mut both).map(|_| ())
         }
         (Form::Text, Recognition::Any { max_nesting }) => {
-            text::scan_any(message, max_nesting, max_header_bytes, &mut pairs).map(|_| ())
+            text::scan_any(message, max_nesting, max_header_bytes, &mut both).map(|_| ())
         }
         (Form::Binary, _) => binary::scan(message, max_header_bytes, |entry| {
-            text_of(&mut pairs, entry)
+            binary::collect(&mut both.collector, entry);
+            text_of(&mut both.pairs, entry);
         })
         .map(|_| ()),
     };
@@ -48,7 +64,18 @@ pub fn convert_head(
         Plain::Version => Error::malformed("envelope", Refusal::Version, 0),
         Plain::Ordinary => Error::malformed("envelope", Refusal::Structure, 0),
     })?;
-    pairs.retain(|(name, _)| !matches!(reserved(name), Some(field::WIRESPAN | field::ROLE)));
+    let Both {
+        mut pairs,
+        collector,
+    } = both;
+    let read = collector.finish(|_| true);
+    pairs.retain(|(name, _)| match reserved(name) {
+        Some(field::WIRESPAN | field::ROLE) => false,
+        Some(field::CONTENT) => !read.drops.header_repeated || read.content.is_some(),
+        Some(_) => !read.drops.header_repeated,
+        // No reader takes a longer name, and the binary form has no room for one.
+        None => name.len() <= MAX_HEADER_NAME_BYTES,
+    });
     // Canonical order; the sort is stable, so the application's own stay as they came, behind all others.
     pairs.sort_by_key(|(name, _)| reserved(name).unwrap_or(usize::MAX));
     let mut head = Vec::new();
@@ -63,12 +90,12 @@ pub fn convert_head(
         }
         Form::Text => to_binary(&mut head, &pairs),
     };
-    if fits {
+    if fits && head.len() <= max_header_bytes {
         Ok(head)
     } else {
         Err(Error::new(
             ErrorKind::Limit,
-            "the head is too long for the binary form",
+            "the head is too long in the other form",
         ))
     }
 }
@@ -123,7 +150,7 @@ fn text_of<'m>(pairs: &mut Vec<Pair<'m>>, entry: Entry<'m>) {
         Entry::UnknownAgain => return,
     };
     if let Some(value) = value {
-        pairs.entry(name, value);
+        pairs.push((name, value));
     }
 }
 
@@ -180,8 +207,7 @@ fn to_binary(head: &mut Vec<u8>, pairs: &[Pair<'_>]) -> bool {
             Some(_) => false,
         };
         if travels {
-            fits &= name.len() <= MAX_HEADER_NAME_BYTES
-                && name.len() + value.len() < usize::from(u16::MAX);
+            fits &= name.len() + value.len() < usize::from(u16::MAX);
             writer.other(name, value);
         }
     }

@@ -234,7 +234,8 @@ pub fn open(
 ///
 /// # Errors
 ///
-/// `invalid_argument` for own headers that cannot be sent; `limit` if the reserved headers do not fit.
+/// `invalid_argument` for own headers that cannot be sent, and for a session, method or error type outside its grammar; `limit`
+/// if the reserved headers do not fit.
 ///
 /// # Example
 ///
@@ -254,6 +255,20 @@ pub fn open(
 /// ```
 pub fn wrap(fields: &HeadFields<'_>, body: Body<'_>) -> Result<Vec<u8>, Error> {
     check_own_headers(fields.own)?;
+    type Rule = fn(&str) -> bool;
+    let rules: [(&'static str, Option<&str>, Rule); 3] = [
+        ("session", fields.session, is_session_id),
+        ("method", fields.method, is_method),
+        ("error", fields.error, is_error_type),
+    ];
+    for (name, value, is_valid) in rules {
+        if value.is_some_and(|value| !is_valid(value)) {
+            return Err(Error::invalid_argument(
+                name,
+                "must have 1 to 128 characters: visible ASCII, for a session letters, digits and `._~-`",
+            ));
+        }
+    }
     let (content, framed) = frame_body(body, limits::MAX_NESTING);
     let fields = HeadFields { content, ..*fields };
     let mut head = Vec::new();

@@ -54,6 +54,12 @@ pub fn write_head(
         fields.baggage = "";
         written.baggage_dropped = true;
     }
+    if reserved_count(form, &fields) + fields.own.len() > MAX_HEADERS && !fields.baggage.is_empty()
+    {
+        // Baggage goes before headers of the application's own, here as where bytes are short.
+        fields.baggage = "";
+        written.baggage_dropped = true;
+    }
     let own_room = MAX_HEADERS.saturating_sub(reserved_count(form, &fields));
     if let Some(fitting) = fields.own.get(..own_room) {
         written.own_dropped = fields.own.len() - fitting.len();
@@ -102,6 +108,12 @@ fn shrink(
     };
     while excess_of(&fields) > 0 {
         let Some((_, fewer)) = fields.own.split_last() else {
+            if !fields.trace_state.is_empty() {
+                // Vendor data never keeps a message from being sent, not even the 512 characters that should stay.
+                fields.trace_state = "";
+                written.tracestate_cut = true;
+                continue;
+            }
             return Err(Error::new(
                 ErrorKind::Limit,
                 "the headers do not fit into the head of a message (option max_header_bytes)",
@@ -116,7 +128,7 @@ fn shrink(
 
 /// A tracestate cut by whole members; empty if it is none.
 fn shorter_trace_state(value: &str, max_bytes: usize) -> Cow<'static, str> {
-    match TraceState::parse(value) {
+    match TraceState::parse_any_length(value) {
         Ok(trace_state) => Cow::Owned(trace_state.truncated(max_bytes).into_owned()),
         Err(_) => Cow::Borrowed(""),
     }
