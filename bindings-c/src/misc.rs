@@ -21,14 +21,16 @@ pub const WIRESPAN_MAX_OVERHEAD: usize = 16 * 1024 + 1;
 /// The room that the texts of any context need, in bytes.
 pub const WIRESPAN_CONTEXT_BYTES: usize = 16 * 1024 + 256;
 
+/// The version as C shows it.
+const VERSION: &CStr =
+    match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
+        Ok(version) => version,
+        Err(_) => c"",
+    };
+
 /// Gives the version of the library, such as `0.1.0`. It lives as long as the process.
 #[unsafe(no_mangle)]
 pub extern "C" fn wirespan_version() -> *const c_char {
-    const VERSION: &CStr =
-        match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
-            Ok(version) => version,
-            Err(_) => c"",
-        };
     let mut version = std::ptr::null();
     guard(|| {
         version = VERSION.as_ptr();

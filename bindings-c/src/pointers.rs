@@ -39,7 +39,7 @@ pub(crate) unsafe fn slice<'a, T>(
     data: *const T,
     length: usize,
 ) -> Result<&'a [T], Error> {
-    if length == 0 {
+    if length == 0 && (data.is_null() || !data.is_aligned()) {
         return Ok(&[]);
     }
     if data.is_null() {

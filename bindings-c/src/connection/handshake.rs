@@ -61,9 +61,10 @@ pub unsafe extern "C" fn wirespan_connection_client(
 ) -> wirespan_status {
     guard(|| {
         require_out("connection", connection)?;
+        let options = options_of(options)?;
         // SAFETY: the caller vouches for the inputs.
         let (endpoint, entropy) = unsafe { (endpoint_of(endpoint)?, entropy_of(entropy)?) };
-        let core = Connection::client(options_of(options)?, endpoint, entropy)?;
+        let core = Connection::client(options, endpoint, entropy)?;
         let handle = CONNECTIONS.insert(Side::new(core))?;
         // SAFETY: the caller vouches for the output.
         unsafe { write_out(connection, handle) };
@@ -91,6 +92,8 @@ pub unsafe extern "C" fn wirespan_connection_server(
 ) -> wirespan_status {
     guard(|| {
         require_out("connection", connection)?;
+        let registry = registry_of(registry)?;
+        let options = options_of(options)?;
         // SAFETY: the caller vouches for the inputs.
         let (endpoint, entropy, remote) = unsafe {
             (
@@ -105,8 +108,6 @@ pub unsafe extern "C" fn wirespan_connection_server(
             v if v == wirespan_vouch::No as u32 => Vouch::No,
             _ => return Err(no_such("vouch").into()),
         };
-        let registry = registry_of(registry)?;
-        let options = options_of(options)?;
         let core = with_request(request, |request| {
             let mut accept = Accept::default();
             accept.registry = registry.as_ref();
