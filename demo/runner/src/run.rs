@@ -331,11 +331,12 @@ fn keep_context(contexts: &mut Vec<String>, name: &str, text: &str) {
     }
 }
 
-/// What is spoken in a recording, if it is one of ours.
+/// What is spoken in a recording, if it is one of ours, whichever way its path was written.
 fn spoken(options: &Options, wav: &Path) -> Option<String> {
+    let wav = wav.canonicalize().ok()?;
     services::orders(options)
         .into_iter()
-        .find(|order| order.wav == wav)
+        .find(|order| order.wav.canonicalize().is_ok_and(|known| known == wav))
         .map(|order| order.text)
 }
 
