@@ -11,6 +11,7 @@ static void must(wirespan_status status) {
 }
 
 int main(void) {
+  static const char *const methods[] = {"order"};
   wirespan_tracer *tracer = NULL;
   wirespan_connection *client = NULL, *server = NULL;
   wirespan_request *request = NULL;
@@ -33,6 +34,8 @@ int main(void) {
   must(wirespan_request_new(asked.headers, asked.header_count, NULL, &request));
   must(wirespan_connection_server(NULL, request, NULL, NULL, WIRESPAN_VOUCH_NO_OPINION, NULL, NULL, &server));
   must(wirespan_connection_use_tracer(server, tracer, now));
+  /* Only methods that are served can name a span. */
+  must(wirespan_connection_set_methods(server, methods, 1));
   must(wirespan_connection_plan_handshake(server, NULL, NULL, NULL, NULL));
   must(wirespan_connection_response(server, request, NULL, &answered));
   must(wirespan_connection_open_client(client, answered.headers, answered.header_count, now));

@@ -37,6 +37,7 @@ fn check(program: &Path) {
     let spans = receiver.store().spans();
     assert_eq!(spans.len(), 4, "{spans:?}");
     assert!(spans.iter().all(|span| span.service == "quickstart"));
+    assert_eq!(spans.iter().filter(|span| span.name == "order").count(), 2);
 }
 
 /// The quick start of the README, which is the example.
