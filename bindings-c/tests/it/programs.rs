@@ -1,5 +1,7 @@
 //! The programs in C: as C11 and as C++17, with every warning an error, under valgrind.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -13,14 +15,14 @@ const LANGUAGES: [(&str, &[&str]); 2] =
     [("cc", &["-std=c11"]), ("c++", &["-x", "c++", "-std=c++17"])];
 
 fn compile(program: &str, (compiler, flags): (&str, &[&str])) -> PathBuf {
-    let output = scratch(&format!("{program}-{compiler}")).join("program");
+    let output = scratch(&format!("{}-{compiler}", program.replace('/', "-"))).join("program");
     let library = built();
     run(Command::new(compiler)
         .args(flags)
         .args(["-Wall", "-Wextra", "-Werror", "-pedantic", "-g", "-O1"])
         .arg("-I")
         .arg(root().join("include"))
-        .arg(root().join(format!("tests/{program}.c")))
+        .arg(root().join(format!("{program}.c")))
         .args(["-x", "none", "-o"])
         .arg(&output)
         .arg("-L")
@@ -54,7 +56,10 @@ fn under_valgrind(program: &PathBuf) -> Command {
 #[ignore = "needs the built library: make -C bindings-c test"]
 fn both_roles_talk_and_wrong_use_is_refused() {
     for language in LANGUAGES {
-        run(&mut under_valgrind(&compile("test_wirespan", language)));
+        run(&mut under_valgrind(&compile(
+            "tests/test_wirespan",
+            language,
+        )));
     }
 }
 
@@ -62,7 +67,7 @@ fn both_roles_talk_and_wrong_use_is_refused() {
 #[ignore = "needs the built library: make -C bindings-c test"]
 fn the_parts_stand_by_themselves() {
     for language in LANGUAGES {
-        run(&mut under_valgrind(&compile("test_parts", language)));
+        run(&mut under_valgrind(&compile("tests/test_parts", language)));
     }
 }
 
@@ -71,7 +76,7 @@ fn the_parts_stand_by_themselves() {
 fn the_tracer_exports_the_span_graph() {
     for language in LANGUAGES {
         let receiver = Receiver::start().unwrap();
-        run(under_valgrind(&compile("test_tracer", language)).arg(receiver.endpoint()));
+        run(under_valgrind(&compile("tests/test_tracer", language)).arg(receiver.endpoint()));
         assert!(receiver.store().wait_until(
             |received| received.spans.len() >= 5,
             Duration::from_secs(10)
@@ -122,4 +127,29 @@ fn the_tracer_exports_the_span_graph() {
             );
         }
     }
+}
+
+#[test]
+#[ignore = "needs the built library: make -C bindings-c test"]
+fn the_reply_of_a_collector_is_read_within_bounds() {
+    const MIB: usize = 1024 * 1024;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let collector = std::thread::spawn(move || {
+        let (mut peer, _) = listener.accept().unwrap();
+        let _ = peer.read(&mut [0; 64 * 1024]).unwrap();
+        peer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 104857600\r\n\r\n")
+            .unwrap();
+        let chunk = vec![b'x'; MIB];
+        (0..100)
+            .take_while(|_| peer.write_all(&chunk).is_ok())
+            .count()
+    });
+    let printed = run(Command::new(compile("examples/quickstart", LANGUAGES[0]))
+        .env_remove("OTEL_SDK_DISABLED")
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint));
+    assert!(printed.ends_with("export: io\n"), "{printed}");
+    // 4 MiB are read; the rest of what could be written is in the buffers of the system.
+    let written_mib = collector.join().unwrap();
+    assert!(written_mib < 32, "{written_mib} MiB were taken");
 }
