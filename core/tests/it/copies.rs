@@ -85,3 +85,28 @@ fn the_specification_lists_the_reserved_headers_in_their_order() {
         .collect();
     assert_eq!(names, header::RESERVED);
 }
+
+#[test]
+fn the_readme_shows_the_examples_as_they_stand() {
+    let readme = include_str!("../../../README.md");
+    for (name, source) in [
+        (
+            "core/examples/quick_start.rs",
+            include_str!("../../examples/quick_start.rs"),
+        ),
+        (
+            "bindings-python/examples/quick_start.py",
+            include_str!("../../../bindings-python/examples/quick_start.py"),
+        ),
+        (
+            "bindings-node/examples/quick-start.mjs",
+            include_str!("../../../bindings-node/examples/quick-start.mjs"),
+        ),
+        (
+            "bindings-c/examples/quickstart.c",
+            include_str!("../../../bindings-c/examples/quickstart.c"),
+        ),
+    ] {
+        assert!(readme.contains(source), "README.md differs from {name}");
+    }
+}
