@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 use std::ptr;
 
-use napi_sys as sys;
+use napi::sys;
 use wirespan::{Error, ErrorKind};
 
 /// A JavaScript value, valid as long as the call in which it was seen.

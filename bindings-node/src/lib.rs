@@ -17,9 +17,9 @@ use std::any::Any;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
-use std::sync::Once;
 
-use napi_sys as sys;
+use napi::bindgen_prelude::{JsValue, Object};
+use napi::{Env, sys};
 use wirespan::{Error, ErrorKind};
 
 use js::{Js, Value};
@@ -199,18 +199,10 @@ fn throw(js: &Js, make_error: sys::napi_ref, error: &Error) {
     }
 }
 
-/// Node.js calls this once for each environment that loads the addon.
-///
-/// # Safety
-///
-/// Only Node.js calls it.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn napi_register_module_v1(env: sys::napi_env, exports: Value) -> Value {
-    static SET_UP: Once = Once::new();
-    SET_UP.call_once(|| {
-        // SAFETY: runs once. The library is the process itself, whose functions stay where they are.
-        std::mem::forget(unsafe { sys::setup() });
-    });
+/// Fills the exports of the addon, once for each environment that loads it.
+#[napi_derive::napi(module_exports)]
+pub fn fill(exports: Object<'_>, env: Env) -> napi::Result<()> {
+    let (env, exports) = (env.raw(), exports.raw());
     let state: *mut c_void = Box::into_raw(Box::<State>::default()).cast();
     // SAFETY: the handles are those that Node.js gave; `state` lives until `finalize`, after which no function is called.
     unsafe {
@@ -235,5 +227,5 @@ pub unsafe extern "C" fn napi_register_module_v1(env: sys::napi_env, exports: Va
             }
         }
     }
-    exports
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 use std::ptr;
 
-use napi_sys as sys;
+use napi::sys;
 use rustc_hash::FxHashMap;
 use wirespan::connection::{
     Connection, ContextRef, Event, HandshakeRequest, SessionRegistry, SpanEnd,
