@@ -42,12 +42,21 @@ pub struct SessionRegistry(Arc<Mutex<Inner>>);
 #[derive(Debug)]
 struct Inner {
     sessions: FxHashMap<Box<str>, Entry>,
-    per_remote: FxHashMap<Box<str>, usize>,
+    per_remote: FxHashMap<Box<str>, Remote>,
     /// Sessions in the order in which they stopped to be live; an entry is stale if the session came back since.
     idle: VecDeque<(Box<str>, ConnectionId)>,
     next_connection: u64,
     max_sessions: usize,
     max_per_remote: usize,
+}
+
+/// The sessions of one remote address.
+#[derive(Debug, Default)]
+struct Remote {
+    /// How many are live or remembered.
+    held: usize,
+    /// As [`Inner::idle`], of this remote alone.
+    idle: VecDeque<(Box<str>, ConnectionId)>,
 }
 
 #[derive(Debug)]
@@ -140,7 +149,7 @@ impl SessionRegistry {
             return None;
         }
         if let Some(remote) = remote {
-            *inner.per_remote.entry(remote.into()).or_default() += 1;
+            inner.per_remote.entry(remote.into()).or_default().held += 1;
         }
         let span = claim.previous.clone();
         let entry = Entry {
@@ -172,8 +181,13 @@ impl SessionRegistry {
         let mut inner = self.lock();
         if let Some(entry) = inner.sessions.get_mut(session_id)
             && entry.connection == connection
+            && entry.live
         {
             entry.live = false;
+            let remote = entry.remote.clone();
+            if let Some(remote) = remote {
+                inner.note_idle(&remote, session_id, connection);
+            }
             inner.idle.push_back((session_id.into(), connection));
             inner.drop_stale();
         }
@@ -200,13 +214,17 @@ impl SessionRegistry {
 impl Inner {
     /// Makes room for one more session, and tells whether there is some.
     fn has_room(&mut self, remote: Option<&str>) -> bool {
-        if let Some(remote) = remote
-            && self
-                .per_remote
-                .get(remote)
-                .is_some_and(|held| *held >= self.max_per_remote)
-        {
-            return false;
+        if let Some(remote) = remote {
+            while let Some(known) = self.per_remote.get_mut(remote)
+                && known.held >= self.max_per_remote
+            {
+                let Some((session_id, connection)) = known.idle.pop_front() else {
+                    return false;
+                };
+                if self.is_idle(&session_id, connection) {
+                    self.remove(&session_id);
+                }
+            }
         }
         while self.sessions.len() >= self.max_sessions {
             let Some((session_id, connection)) = self.idle.pop_front() else {
@@ -230,12 +248,28 @@ impl Inner {
             return;
         };
         if let Some(remote) = entry.remote
-            && let Some(held) = self.per_remote.get_mut(&remote)
+            && let Some(known) = self.per_remote.get_mut(&remote)
         {
-            *held -= 1;
-            if *held == 0 {
+            known.held -= 1;
+            if known.held == 0 {
                 self.per_remote.remove(&remote);
             }
+        }
+    }
+
+    /// Notes that a session of a remote stopped to be live; entries of sessions that came back go before they pile up.
+    fn note_idle(&mut self, remote: &str, session_id: &str, connection: ConnectionId) {
+        let Some(known) = self.per_remote.get_mut(remote) else {
+            return;
+        };
+        known.idle.push_back((session_id.into(), connection));
+        if known.idle.len() <= 2 * (known.held + 16) {
+            return;
+        }
+        let mut idle = std::mem::take(&mut known.idle);
+        idle.retain(|(id, connection)| self.is_idle(id, *connection));
+        if let Some(known) = self.per_remote.get_mut(remote) {
+            known.idle = idle;
         }
     }
 
@@ -334,6 +368,24 @@ mod tests {
                 .claim("e", connection, Some("10.0.0.1"), false)
                 .is_some()
         );
+    }
+
+    #[test]
+    fn a_remote_at_its_bound_forgets_its_own_oldest_idle_session() {
+        let registry = SessionRegistry::with_limits(10, 2);
+        for number in 0..100 {
+            let connection = registry.new_connection();
+            let session = format!("s{number}");
+            assert!(
+                registry
+                    .claim(&session, connection, Some("10.0.0.1"), false)
+                    .is_some(),
+                "{session}"
+            );
+            registry.release(&session, connection);
+        }
+        assert_eq!(registry.len(), 2);
+        assert!(registry.lock().sessions.contains_key("s98"));
     }
 
     #[test]
