@@ -13,7 +13,7 @@ use crate::metrics::{Direction, Outcome};
 use crate::names::attribute;
 use crate::trace::{Baggage, TraceParent};
 
-use super::plan::{Attribute, Parent, Plan, SpanKind};
+use super::plan::{Attribute, Parent, Plan, SpanKey, SpanKind};
 use super::streams::{Stream, Wire};
 use super::{Connection, Peer, StreamKey};
 
@@ -184,9 +184,13 @@ impl Connection {
     }
 
     pub(super) fn insert(&mut self, stream: Stream, now_ns: u64) -> StreamKey {
-        let key = self.next_key;
-        // Four billion streams on one connection: the keys 0 and 1 stay those of the connection's own spans.
-        self.next_key = self.next_key.checked_add(1).unwrap_or(2);
+        // After four billion streams the keys begin again: 0 and 1 stay those of the connection's own spans, the highest
+        // names spans outside it, and one that is still open keeps its key. Open streams are bounded, so one is free.
+        let mut key = self.next_key;
+        while key == SpanKey::DETACHED.0 || self.streams.contains_key(&key) {
+            key = key.checked_add(1).unwrap_or(2);
+        }
+        self.next_key = key.checked_add(1).unwrap_or(2);
         self.streams.insert(key, stream);
         self.note_deadline(now_ns.saturating_add(self.options.idle_timeout_ns));
         StreamKey(key)
