@@ -88,6 +88,8 @@ pub struct Connection {
     /// The id that this side had proposed before the peer answered another one.
     previous_session: Option<String>,
     registry: Option<(SessionRegistry, ConnectionId)>,
+    /// The peer's address, by which the registry bounds its sessions.
+    remote: Option<Box<str>>,
     superseded: Option<ConnectionId>,
     endpoint: Endpoint,
     spans: ConnectionSpans,
@@ -177,6 +179,7 @@ impl Connection {
             session,
             previous_session: None,
             registry: None,
+            remote: None,
             superseded: None,
             endpoint: Endpoint::default(),
             spans: ConnectionSpans::default(),

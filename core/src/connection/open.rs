@@ -100,6 +100,7 @@ impl Connection {
         connection.registry = accept
             .registry
             .map(|registry| (registry.clone(), registry.new_connection()));
+        connection.remote = accept.remote.map(Into::into);
         if connection.options.mode == Mode::Never {
             connection.register(accept.remote);
             return Ok(connection);
@@ -495,7 +496,8 @@ impl Connection {
             Role::Server if session == self.session => {}
             Role::Server => {
                 let generated = self.session.clone();
-                if self.honour(session, None, Vouch::NoCallback) {
+                let remote = self.remote.clone();
+                if self.honour(session, remote.as_deref(), Vouch::NoCallback) {
                     if let Some((registry, id)) = &self.registry {
                         registry.forget(&generated, *id);
                     }

@@ -202,3 +202,30 @@ fn an_always_peer_is_told_the_session_with_each_stream() {
     let second = client.send(call, "3");
     assert!(!second.as_text().contains("session"));
 }
+
+#[test]
+fn a_session_that_moves_by_hello_still_counts_for_its_remote() {
+    let registry = SessionRegistry::with_limits(10, 2);
+    let mut sides = Vec::new();
+    for number in 0..2 {
+        let mut options = Options::default();
+        options.hello = wirespan::connection::Hello::Expect;
+        let mut accept = Accept::default();
+        accept.registry = Some(&registry);
+        accept.remote = Some("192.0.2.1");
+        let request = HandshakeRequest::default();
+        let mut core =
+            Connection::server(options, &request, accept, endpoint(), [number; 16]).unwrap();
+        core.open_server(0).unwrap();
+        let hello = format!(
+            r#"{{"headers":{{"wirespan":"1","role":"client","session":"s{number}","content":"none"}},"body":null}}"#
+        );
+        let _ = core.receive(hello.as_bytes(), wirespan::envelope::Form::Text, 0);
+        sides.push(core);
+    }
+    assert_eq!(sides[0].session_id(), "s0");
+    assert!(registry.len() <= 2, "two of one remote, {}", registry.len());
+    let third = accept_with(Some("t"), Options::default(), &registry, Vouch::NoCallback);
+    assert_ne!(third.core.session_id(), "t", "two of this remote are live");
+    assert_eq!(registry.len(), 2);
+}
