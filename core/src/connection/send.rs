@@ -245,12 +245,16 @@ impl Connection {
         let Wire::Enveloped(id) = wire else {
             return self.send_bare(to, message, now_ns, room);
         };
-        let baggage = self.outgoing_baggage(context);
         let (content, body) = envelope::frame_body(message.body, self.options.max_nesting);
         let Some(stream) = self.streams.get(&to.0) else {
             return Err(self.ended_error(to));
         };
         let first = stream.wire == Wire::Undecided;
+        let baggage = if first {
+            self.outgoing_baggage(context)
+        } else {
+            OutgoingBaggage::default()
+        };
         let mut fields = HeadFields {
             stream: Some(id),
             seq: stream.sent.seq,
@@ -262,7 +266,7 @@ impl Connection {
         if first {
             fields.trace_parent = context.trace_parent;
             fields.trace_state = context.trace_state;
-            fields.baggage = baggage.as_deref().unwrap_or("");
+            fields.baggage = &baggage.header;
             fields.kind = Some(stream.kind);
             fields.method = stream.method.as_deref();
         }
@@ -284,7 +288,7 @@ impl Connection {
         if let Some(needed) = too_long(form, &self.scratch, body, room) {
             return Ok(Fitted::TooLong { needed });
         }
-        self.count_written(written);
+        self.count_written(written, baggage.dropped);
         self.after_send(to, wire, form, message, now_ns);
         Ok(Fitted::Frame(Frame::new(form, &self.scratch, body)))
     }
@@ -415,8 +419,9 @@ impl Connection {
             return Ok(Fitted::Frame(Frame::bare(message.body)));
         };
         let baggage = self.outgoing_baggage(context);
-        let nothing_to_carry =
-            context.trace_parent.is_none() && baggage.is_none() && message.headers.is_empty();
+        let nothing_to_carry = context.trace_parent.is_none()
+            && baggage.header.is_empty()
+            && message.headers.is_empty();
         if nothing_to_carry && !envelope::is_look_alike(message.body.bytes(), form, recognition) {
             if message.body.len() > room {
                 return Ok(Fitted::TooLong {
@@ -429,7 +434,7 @@ impl Connection {
         let fields = HeadFields {
             trace_parent: context.trace_parent,
             trace_state: context.trace_state,
-            baggage: baggage.as_deref().unwrap_or(""),
+            baggage: &baggage.header,
             content,
             own: message.headers,
             ..HeadFields::default()
@@ -444,22 +449,22 @@ impl Connection {
         if let Some(needed) = too_long(form, &self.scratch, body, room) {
             return Ok(Fitted::TooLong { needed });
         }
-        self.count_written(written);
+        self.count_written(written, baggage.dropped);
         Ok(Fitted::Frame(Frame::new(form, &self.scratch, body)))
     }
 
-    /// The baggage that the allow-list lets out, as a header value; `None` if there is none.
-    fn outgoing_baggage(&mut self, context: &ContextRef<'_>) -> Option<String> {
-        let allowed = context.baggage?.filtered(&self.options.baggage_out);
-        if allowed.is_empty() {
-            return None;
+    /// The baggage that the allow-list lets out.
+    fn outgoing_baggage(&self, context: &ContextRef<'_>) -> OutgoingBaggage {
+        let allowed = context
+            .baggage
+            .map(|all| all.filtered(&self.options.baggage_out));
+        match allowed {
+            Some(allowed) if !allowed.is_empty() => {
+                let (header, dropped) = allowed.encode();
+                OutgoingBaggage { header, dropped }
+            }
+            _ => OutgoingBaggage::default(),
         }
-        let (header, dropped) = allowed.encode();
-        self.counters.add(
-            Counter::DroppedBaggage,
-            u32::try_from(dropped).unwrap_or(u32::MAX),
-        );
-        Some(header)
     }
 
     pub(super) fn recognition(&self) -> Option<Recognition> {
@@ -472,7 +477,11 @@ impl Connection {
         }
     }
 
-    fn count_written(&mut self, written: Written) {
+    fn count_written(&mut self, written: Written, baggage_dropped: usize) {
+        self.counters.add(
+            Counter::DroppedBaggage,
+            u32::try_from(baggage_dropped).unwrap_or(u32::MAX),
+        );
         if written.baggage_dropped {
             self.counters.add(Counter::DroppedBaggage, 1);
         }
@@ -536,6 +545,15 @@ impl Connection {
             ),
         }
     }
+}
+
+/// Baggage on its way out.
+#[derive(Default)]
+struct OutgoingBaggage {
+    /// Value of the header; empty if there is none.
+    header: String,
+    /// Members over the limits, counted once the message is made.
+    dropped: usize,
 }
 
 /// The length of a message if it is over the room that there is for it. Without a bound nothing is computed.

@@ -1,9 +1,9 @@
-use wirespan::connection::{ContextRef, Message, ReadEnd, StreamKey};
+use wirespan::connection::{ContextRef, Fitted, Message, Options, ReadEnd, StreamKey};
 use wirespan::counters::Counter;
 use wirespan::envelope::{Body, Form, Kind};
 use wirespan::{Error, ErrorKind};
 
-use crate::harness::{Side, Wire, connected, span, span_header};
+use crate::harness::{Side, Wire, connect_with, connected, span, span_header};
 
 fn send_error(side: &mut Side, key: StreamKey) -> Error {
     let now = side.now;
@@ -502,4 +502,35 @@ fn a_reserved_header_of_the_applications_is_refused_before_anything_changes() {
             .contains("\"stream\":\"1\"}"),
         "the first message is still to come"
     );
+}
+
+#[test]
+fn baggage_that_is_too_long_is_counted_once_with_the_message_that_carries_it() {
+    use wirespan::trace::{AllowList, Baggage, BaggageMember};
+    let mut options = Options::default();
+    options.baggage_out = AllowList::all();
+    let (mut client, _server) = connect_with(options, Options::default(), None);
+    let mut baggage = Baggage::default();
+    for key in ["a", "b", "c"] {
+        let value = "v".repeat(4000);
+        let _ = baggage.insert(BaggageMember {
+            key: key.into(),
+            value,
+            properties: String::new(),
+        });
+    }
+    assert_eq!(baggage.encode().1, 1, "three members, room for two");
+    let context = ContextRef {
+        baggage: Some(&baggage),
+        ..ContextRef::default()
+    };
+    let call = client.call("a");
+    let message = Message::new(Body::Text("1"));
+    let short = client.core.send_within(call, message, &context, 0, 10);
+    assert!(matches!(short, Ok(Fitted::TooLong { .. })));
+    assert_eq!(client.count(Counter::DroppedBaggage), 0, "nothing was made");
+    for _ in 0..3 {
+        client.core.send(call, message, &context, 0).unwrap();
+    }
+    assert_eq!(client.count(Counter::DroppedBaggage), 1);
 }
