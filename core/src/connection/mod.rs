@@ -141,6 +141,8 @@ struct ConnectionSpans {
 struct HelloState {
     /// A message has been received.
     received_any: bool,
+    /// A peer taken to speak version 1 has named its session; only the first name counts.
+    session_named: bool,
     /// Until when `connect` waits.
     wait_until_ns: Option<u64>,
 }

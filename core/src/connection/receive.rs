@@ -130,6 +130,7 @@ impl Connection {
         self.highest_peer_wire = id.get();
         if self.peer == Peer::Always
             && let Some(session) = head.session.as_deref()
+            && !std::mem::replace(&mut self.hello.session_named, true)
         {
             self.take_session(session);
         }

@@ -201,6 +201,13 @@ fn an_always_peer_is_told_the_session_with_each_stream() {
     assert!(reply.as_text().contains("\"session\":\"c1"));
     let second = client.send(call, "3");
     assert!(!second.as_text().contains("session"));
+    let other = r#"{"headers":{"session":"other","kind":"call","stream":"3"},"body":1}"#;
+    server.receive_text(other);
+    assert_eq!(
+        server.core.session_id(),
+        "c1".repeat(16),
+        "only the first name counts"
+    );
 }
 
 #[test]
