@@ -11,6 +11,7 @@ mod calls;
 mod copies;
 mod dependencies;
 mod envelope;
+mod envelope_binary;
 mod envelope_edges;
 mod envelope_props;
 mod flow;
