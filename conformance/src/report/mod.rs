@@ -1,0 +1,110 @@
+//! What came out, for terminals, programs and browsers.
+
+pub mod html;
+pub mod json;
+pub mod junit;
+mod markup;
+pub mod terminal;
+
+use crate::mutants::MutantRun;
+use crate::run::{DriverRun, Failure, Outcome};
+use crate::suite::{Case, LEVELS, Level};
+
+/// Everything that a report says.
+#[derive(Debug)]
+pub struct Report<'a> {
+    /// The cases that were run.
+    pub cases: &'a [&'a Case],
+    /// Whether these are all cases, so that levels can be claimed.
+    pub complete: bool,
+    /// What came out, for each driver.
+    pub runs: &'a [DriverRun],
+    /// What is wrong with the list of known failures.
+    pub wrong: &'a [String],
+    /// What became of mutants, if some were run.
+    pub mutants: Option<&'a [MutantRun]>,
+}
+
+/// How far a driver is with a level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reached {
+    /// All features are declared and all cases pass.
+    Yes,
+    /// Something fails, or a feature is not declared.
+    No,
+    /// Not all cases of the suite were run, or the level has none.
+    Unknown,
+}
+
+impl Reached {
+    /// For the results.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Yes => "reached",
+            Self::No => "not reached",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl<'a> Report<'a> {
+    /// Whether everything is as expected.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        let fine = |run: &DriverRun| {
+            run.problems.is_empty()
+                && self
+                    .failures(run)
+                    .all(|(_, failure)| failure.known.is_some())
+        };
+        self.wrong.is_empty()
+            && self.runs.iter().all(fine)
+            && self
+                .mutants
+                .is_none_or(|mutants| mutants.iter().all(MutantRun::is_caught))
+    }
+
+    /// The failures of a driver, with their cases.
+    pub fn failures<'r>(
+        &'r self,
+        run: &'r DriverRun,
+    ) -> impl Iterator<Item = (&'a Case, &'r Failure)> {
+        let both = self.cases.iter().zip(&run.outcomes);
+        both.filter_map(|(case, outcome)| match outcome {
+            Some(Outcome::Failed(failure)) => Some((*case, &**failure)),
+            _ => None,
+        })
+    }
+
+    /// How far a driver is with each level.
+    pub fn levels<'r>(
+        &'r self,
+        run: &'r DriverRun,
+    ) -> impl Iterator<Item = (&'static Level, Reached)> {
+        LEVELS.iter().map(|level| {
+            let [passed, failed, skipped] = run.count(self.cases, |case| case.level == level.name);
+            let declared = level
+                .features
+                .iter()
+                .all(|feature| run.hello.features.iter().any(|one| one == feature));
+            let reached = match (passed, failed + skipped) {
+                _ if !self.complete => Reached::Unknown,
+                (0, 0) => Reached::Unknown,
+                (_, 0) if declared => Reached::Yes,
+                _ => Reached::No,
+            };
+            (level, reached)
+        })
+    }
+}
+
+/// A text that is cut where it is too long to be read.
+fn cut(text: &str, max: usize) -> String {
+    if text.len() <= max {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(max);
+    let kept = text.get(..end).unwrap_or_default();
+    format!("{kept}… ({} bytes)", text.len())
+}
