@@ -8,7 +8,7 @@ pub mod terminal;
 
 use crate::mutants::MutantRun;
 use crate::run::{DriverRun, Failure, Outcome};
-use crate::suite::{Case, LEVELS, Level};
+use crate::suite::{Case, LEVELS, Level, cut};
 
 /// Everything that a report says.
 #[derive(Debug)]
@@ -97,14 +97,4 @@ impl<'a> Report<'a> {
             (level, reached)
         })
     }
-}
-
-/// A text that is cut where it is too long to be read.
-fn cut(text: &str, max: usize) -> String {
-    if text.len() <= max {
-        return text.to_owned();
-    }
-    let end = text.floor_char_boundary(max);
-    let kept = text.get(..end).unwrap_or_default();
-    format!("{kept}… ({} bytes)", text.len())
 }

@@ -77,7 +77,7 @@ impl Driver {
         &mut self,
         case: &Case,
         prepared: &Prepared,
-    ) -> (Result<(), Failure>, Option<Trouble>) {
+    ) -> (Result<(), Box<Failure>>, Option<Trouble>) {
         self.process.forget_errors();
         let mut request = Map::new();
         request.insert("do".to_owned(), "run".into());
@@ -134,7 +134,7 @@ fn greet(process: &mut Process) -> Result<Hello, String> {
 }
 
 /// Compares an answer with what was expected.
-fn judge(mut answer: Map<String, Value>, prepared: &Prepared) -> Result<(), Failure> {
+fn judge(mut answer: Map<String, Value>, prepared: &Prepared) -> Result<(), Box<Failure>> {
     let members: Vec<String> = answer.keys().cloned().collect();
     match members.as_slice() {
         [one] if one == "output" => {

@@ -41,14 +41,14 @@ pub struct Failure {
 }
 
 impl Failure {
-    pub(crate) fn because(reason: String) -> Self {
-        Self {
+    pub(crate) fn because(reason: String) -> Box<Self> {
+        Box::new(Self {
             reason,
             ..Self::default()
-        }
+        })
     }
 
-    pub(crate) fn different(differences: Vec<Difference>, got: Value) -> Self {
+    pub(crate) fn different(differences: Vec<Difference>, got: Value) -> Box<Self> {
         let place = differences.first().map_or("", |first| first.path.as_str());
         let more = differences.len().saturating_sub(1);
         let mut reason = if place.is_empty() {
@@ -59,16 +59,16 @@ impl Failure {
         if more > 0 {
             reason = format!("{reason}, and {more} more");
         }
-        Self {
+        Box::new(Self {
             reason,
             differences,
             got: Some(got),
             ..Self::default()
-        }
+        })
     }
 
     /// Says what was asked: the case as it is written, or of a connection the one step that is different first.
-    pub(crate) fn of(mut self, case: &Case, prepared: &Prepared) -> Self {
+    pub(crate) fn of(mut self: Box<Self>, case: &Case, prepared: &Prepared) -> Box<Self> {
         self.input = case.input.clone();
         self.expected = case.expect.clone().unwrap_or_default();
         let path = self
@@ -356,7 +356,7 @@ impl Work<'_> {
         }
         let outcome = match self.ask(lane, driver, case, prepared) {
             Ok(()) => Outcome::Passed,
-            Err(failure) => Outcome::Failed(Box::new(failure.of(case, prepared))),
+            Err(failure) => Outcome::Failed(failure.of(case, prepared)),
         };
         if matches!(outcome, Outcome::Failed(_)) {
             let failures = lane.failures.fetch_add(1, Ordering::Relaxed) + 1;
@@ -377,7 +377,7 @@ impl Work<'_> {
         driver: &mut Option<Driver>,
         case: &Case,
         prepared: &Prepared,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Box<Failure>> {
         if let Some(why) = lane.given_up.get() {
             return Err(Failure::because(format!("not asked: {why}")));
         }

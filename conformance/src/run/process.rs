@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 
-use crate::suite::Error;
+use crate::suite::{Error, cut};
 
 /// How a driver is started.
 #[derive(Clone, Debug)]
@@ -328,11 +328,7 @@ fn ending(status: ExitStatus) -> String {
 
 /// A line for a message, cut and without control characters.
 fn shown(line: &[u8]) -> String {
-    let mut text = String::from_utf8_lossy(line).trim_end().to_owned();
-    if text.len() > 200 {
-        text.truncate(text.floor_char_boundary(200));
-        text.push('…');
-    }
+    let text = cut(String::from_utf8_lossy(line).trim_end(), 200);
     format!("{text:?}")
 }
 

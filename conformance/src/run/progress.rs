@@ -45,7 +45,7 @@ impl Progress {
         } else {
             PLAIN_EVERY
         };
-        if self.quiet || done % every != 0 {
+        if self.quiet || !done.is_multiple_of(every) {
             return;
         }
         let (what, total) = (self.what, self.total);

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
-use super::Error;
+use super::{Error, cut};
 
 /// What one form may grow to, in bytes or elements: far above any limit of the specification, far below what hurts.
 const MAX_EXPANDED: usize = 64 * 1024 * 1024;
@@ -73,7 +73,13 @@ fn expand_array(elements: &[Value], expected: bool) -> Result<Value, Error> {
                 if let Value::Object(members) = element {
                     form_of(members)?;
                 }
-                for number in 0..times(element, 1)? {
+                let first = match element.get("from") {
+                    None => 0,
+                    Some(from) => from
+                        .as_u64()
+                        .ok_or_else(|| Error::new("from must be a whole number"))?,
+                };
+                for number in (first..).take(times(element, 1)?) {
                     let one = numbered(template, &number.to_string());
                     expanded.push(expand_value(&one, expected)?);
                 }
@@ -93,29 +99,30 @@ enum Form {
     Between,
 }
 
-/// The forms, each with the members that it has.
-const FORMS: [(Form, &[&str]); 5] = [
-    (Form::Repeat, &["$repeat", "times"]),
-    (Form::Concat, &["$concat"]),
-    (Form::Base64, &["$base64"]),
-    (Form::List, &["$list", "times"]),
-    (Form::Between, &["$between"]),
+/// The forms, each with its name, the members that it needs, and those that it may have.
+const FORMS: [(Form, &str, &[&str], &[&str]); 5] = [
+    (Form::Repeat, "$repeat", &["times"], &[]),
+    (Form::Concat, "$concat", &[], &[]),
+    (Form::Base64, "$base64", &[], &[]),
+    (Form::List, "$list", &["times"], &["from"]),
+    (Form::Between, "$between", &[], &[]),
 ];
 
 fn form_of(members: &Map<String, Value>) -> Result<Option<Form>, Error> {
     let Some(dollar) = members.keys().find(|name| name.starts_with('$')) else {
         return Ok(None);
     };
-    let known = FORMS
-        .iter()
-        .find(|(_, names)| names.first().is_some_and(|name| name == dollar));
-    let Some((form, names)) = known else {
+    let known = FORMS.iter().find(|(_, name, ..)| name == dollar);
+    let Some((form, name, needed, optional)) = known else {
         return Err(Error::new(format!("{dollar} is no special form")));
     };
-    if members.len() != names.len() || !names.iter().all(|name| members.contains_key(*name)) {
+    let is_known =
+        |member: &str| member == *name || needed.contains(&member) || optional.contains(&member);
+    if !needed.iter().all(|member| members.contains_key(*member))
+        || !members.keys().all(|member| is_known(member))
+    {
         return Err(Error::new(format!(
-            "{dollar} has exactly the members {}",
-            names.join(", ")
+            "{name} needs {needed:?}, may have {optional:?}, and has nothing else"
         )));
     }
     Ok(Some(*form))
@@ -197,8 +204,7 @@ fn bounded(size: usize) -> Result<(), Error> {
 }
 
 fn no_text(value: &Value) -> Error {
-    let mut shown = value.to_string();
-    shown.truncate(shown.floor_char_boundary(80));
+    let shown = cut(&value.to_string(), 80);
     Error::new(format!("{shown} stands for no text"))
 }
 
@@ -256,6 +262,8 @@ mod tests {
             expand(&input).unwrap(),
             json!([0, ["key0", "00"], ["key1", "11"], 9])
         );
+        let input = json!([{"$list": "{n}", "times": 2, "from": 9}]);
+        assert_eq!(expand(&input).unwrap(), json!(["9", "10"]));
     }
 
     #[test]

@@ -229,3 +229,13 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Error> {
 pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> Error {
     Error::new(format!("{}: {error}", path.display()))
 }
+
+/// A text that is cut where it is too long to be read.
+pub(crate) fn cut(text: &str, max: usize) -> String {
+    if text.len() <= max {
+        return text.to_owned();
+    }
+    let end = (0..=max).rev().find(|end| text.is_char_boundary(*end));
+    let kept = end.and_then(|end| text.get(..end)).unwrap_or_default();
+    format!("{kept}… ({} bytes)", text.len())
+}
