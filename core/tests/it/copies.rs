@@ -110,3 +110,58 @@ fn the_readme_shows_the_examples_as_they_stand() {
         assert!(readme.contains(source), "README.md differs from {name}");
     }
 }
+
+/// The anchor of a heading, as hosting sites make it.
+fn slug(heading: &str) -> String {
+    let kept = heading
+        .chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+/// The texts that stand between `start` and `end`, wherever `start` stands.
+fn between<'a>(start: &str, end: &str) -> Vec<&'a str> {
+    let parts = SPEC.split(start).skip(1);
+    parts.filter_map(|part| part.split(end).next()).collect()
+}
+
+#[test]
+fn every_anchor_of_the_specification_is_unique_and_every_link_leads_to_one() {
+    let mut anchors: Vec<String> = between("<a id=\"", "\"")
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    for line in SPEC.lines().filter(|line| line.starts_with('#')) {
+        anchors.push(slug(line.trim_start_matches('#').trim()));
+    }
+    anchors.sort_unstable();
+    let doubled: Vec<&[String]> = anchors
+        .windows(2)
+        .filter(|pair| pair[0] == pair[1])
+        .collect();
+    assert!(doubled.is_empty(), "doubled: {doubled:?}");
+    let links = between("](#", ")");
+    assert!(links.len() > 20, "the links were not found");
+    let dangling: Vec<&str> = links
+        .into_iter()
+        .filter(|link| anchors.binary_search(&(*link).to_owned()).is_err())
+        .collect();
+    assert!(dangling.is_empty(), "dangling: {dangling:?}");
+}
+
+#[test]
+fn every_rule_of_the_specification_stands_at_the_anchor_of_its_id() {
+    let rules = between("<a id=\"", "</a>");
+    assert!(rules.len() > 100, "the rules were not found");
+    for rule in rules {
+        let id = rule.split('"').next().unwrap_or_default();
+        let shown = [format!("</a>**[{id}]**"), format!("</a>[{id}]")];
+        let anchor = format!("<a id=\"{id}\">");
+        assert!(
+            shown
+                .iter()
+                .any(|text| SPEC.contains(&format!("{anchor}{text}"))),
+            "{id} is not shown behind its anchor"
+        );
+    }
+}
