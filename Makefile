@@ -8,11 +8,12 @@ LANGUAGES := core bindings-python bindings-node bindings-c
 # The parts in the order in which they build on each other.
 PARTS := $(LANGUAGES) conformance demo
 
-.PHONY: help demo test bench lint build tools clean $(PARTS:%=test-%) $(LANGUAGES:%=bench-%)
+.PHONY: help demo test conformance bench lint build tools clean $(PARTS:%=test-%) $(LANGUAGES:%=bench-%)
 
 help:
 	@echo "make demo [WAV=order.wav] [ARGS=--fast]   one spoken order, traced through C, Node, Python and Rust"
 	@echo "make test                                 every test and linter"
+	@echo "make conformance                          every case through every driver, and the mutants; target/conformance/report.{json,html}"
 	@echo "make bench                                speed against hand-written code; target/bench/report.json"
 	@echo "make test-PART                            one part of: $(PARTS)"
 	@echo "make build | lint | clean"
@@ -29,12 +30,15 @@ build: tools
 lint: tools
 	@for part in $(PARTS); do echo "== lint $$part"; $(MAKE) --no-print-directory -C $$part lint; done
 
-test: tools lint $(PARTS:%=test-%)
+test: tools lint $(PARTS:%=test-%) conformance
 	@echo "== all tests passed"
 
 $(PARTS:%=test-%): test-%: tools
 	@echo "== test $*"
 	@$(MAKE) --no-print-directory -C $* test
+
+conformance: tools
+	@$(MAKE) --no-print-directory -C conformance conformance
 
 bench: tools $(LANGUAGES:%=bench-%)
 	@python3 scripts/bench-report target/bench

@@ -59,7 +59,7 @@ VERSIONS = [
     refused("version-ff-tail", "version ff with a tail", "TC-2 TC-1", f"ff-{TRACE}-{SPAN}-01-x", "version"),
     refused("version-ff-zero-ids", "the version counts before the ids", "TC-2 TC-1", f"ff-{'0' * 32}-{SPAN}-01", "version"),
     refused("version-upper-case", "an upper-case version", "TC-1", f"0A-{TRACE}-{SPAN}-01", "character"),
-    refused("version-FF", "an upper-case FF is a wrong character, not version ff", "TC-1", f"FF-{TRACE}-{SPAN}-01", "character"),
+    refused("version-upper-case-ff", "an upper-case FF is a wrong character, not version ff", "TC-1", f"FF-{TRACE}-{SPAN}-01", "character"),
     refused("version-0x", "0x is no version", "TC-1", f"0x-{TRACE}-{SPAN}-01", "character"),
     refused("version-signed", "a sign is no digit", "TC-1", f"+0-{TRACE}-{SPAN}-01", "character"),
     refused("version-dot-zero", "a dot is no digit", "TC-1", f".0-{TRACE}-{SPAN}-01", "character"),

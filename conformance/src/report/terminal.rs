@@ -19,11 +19,11 @@ pub fn render(report: &Report<'_>, show: usize) -> String {
     out.push_str(&table(report));
     for run in report.runs {
         for problem in &run.problems {
-            let _ = writeln!(out, "{}: {}", clean(&run.name), clean(problem));
+            let _ = writeln!(out, "{}: {}", run.name, problem);
         }
     }
     for wrong in report.wrong {
-        let _ = writeln!(out, "{}", clean(wrong));
+        let _ = writeln!(out, "{}", wrong);
     }
     if let Some(runs) = report.mutants {
         out.push_str(&mutants(runs));
@@ -43,9 +43,7 @@ pub fn mutants(runs: &[MutantRun]) -> String {
         let _ = writeln!(
             out,
             "mutant {} is not caught: {} ({})",
-            clean(&run.id),
-            clean(&run.description),
-            clean(why)
+            run.id, run.description, why
         );
     }
     let _ = writeln!(out, "mutants: {caught} of {} caught", runs.len());
@@ -58,7 +56,7 @@ fn failures(out: &mut String, report: &Report<'_>, run: &DriverRun, show: usize)
         .filter(|(_, failure)| failure.known.is_none())
         .collect();
     for (case, failure) in unexpected.iter().take(show) {
-        let _ = writeln!(out, "FAILED {} with {}", case.id, clean(&run.name));
+        let _ = writeln!(out, "FAILED {} with {}", case.id, run.name);
         out.push_str(&explained(case, failure));
         out.push('\n');
     }
@@ -66,7 +64,7 @@ fn failures(out: &mut String, report: &Report<'_>, run: &DriverRun, show: usize)
         let _ = writeln!(
             out,
             "… and {more} more failures of {}, see --show, --json and --html\n",
-            clean(&run.name)
+            run.name
         );
     }
 }
@@ -75,7 +73,7 @@ fn failures(out: &mut String, report: &Report<'_>, run: &DriverRun, show: usize)
 pub(super) fn explained(case: &Case, failure: &Failure) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "  {} [{}]", case.title, case.rules.join(", "));
-    let _ = writeln!(out, "  {}", clean(&failure.reason));
+    let _ = writeln!(out, "  {}", failure.reason);
     if let Some(step) = failure.step {
         let _ = writeln!(out, "  step {step}: {}", one_line(&failure.input, 600));
     } else {
@@ -92,22 +90,23 @@ pub(super) fn explained(case: &Case, failure: &Failure) -> String {
         } else {
             &one.path
         };
-        let _ = writeln!(out, "    {}", clean(path));
+        let _ = writeln!(out, "    {}", path);
         let _ = writeln!(out, "      expected  {}", shown(&one.expected));
         let _ = writeln!(out, "      got       {}", shown(&one.got));
     }
     for line in failure.errors.lines() {
-        let _ = writeln!(out, "  stderr: {}", clean(line));
+        let _ = writeln!(out, "  stderr: {}", line);
     }
     out
 }
 
 fn one_line(value: &Value, max: usize) -> String {
-    clean(&cut(&value.to_string(), max))
+    cut(&value.to_string(), max)
 }
 
-/// A text of a driver without what would steer the terminal.
-pub(super) fn clean(text: &str) -> String {
+/// A text without what would steer the terminal: names, reasons and outputs come from drivers.
+#[must_use]
+pub fn clean(text: &str) -> String {
     text.chars()
         .map(|character| match character {
             '\n' | '\t' => character,
@@ -120,7 +119,7 @@ pub(super) fn clean(text: &str) -> String {
 fn table(report: &Report<'_>) -> String {
     let mut rows = vec![vec![String::new()]];
     for run in report.runs {
-        push(&mut rows, 0, clean(&run.name));
+        push(&mut rows, 0, run.name.clone());
     }
     for chapter in Suite::chapters(report.cases) {
         rows.push(vec![chapter.clone()]);

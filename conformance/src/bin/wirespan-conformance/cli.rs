@@ -301,7 +301,10 @@ fn write(path: Option<&Path>, text: impl FnOnce() -> String) -> Result<(), Error
 }
 
 fn print(text: &str) -> Result<(), Error> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
+    match io::stdout()
+        .lock()
+        .write_all(terminal::clean(text).as_bytes())
+    {
         // Whoever read the output has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(Error::new(format!("standard output: {error}"))),
