@@ -13,7 +13,7 @@ fn allow(names: Option<Vec<String>>) -> AllowList {
     names.map_or_else(AllowList::none, AllowList::from_names)
 }
 
-/// Writes the headers to put beside a payload.
+/// Writes the headers to put beside a payload. Baggage passes the allow-list `baggage_out`.
 #[pyfunction]
 #[pyo3(signature = (span, baggage = None, session_id = None, sent_unix_ns = None, baggage_out = None))]
 pub(crate) fn carry_to_headers(
@@ -30,32 +30,40 @@ pub(crate) fn carry_to_headers(
     Carried::new(context, session_id, sent_unix_ns).to_headers(&allow(baggage_out))
 }
 
-/// Span, baggage, session id, time of sending, and whether a context was there that is invalid.
-type Restored<'py> = (
-    Option<SpanContext>,
-    Bound<'py, PyDict>,
-    Option<String>,
-    Option<u64>,
-    bool,
-);
+/// What the headers beside a payload say.
+#[pyclass(frozen, get_all, module = "wirespan.carry")]
+#[derive(Debug)]
+pub(crate) struct CarryHeaders {
+    /// The sender's span.
+    span: Option<Py<SpanContext>>,
+    /// The baggage that the allow-list lets through.
+    baggage: Py<PyDict>,
+    /// The session in which the item was sent.
+    session_id: Option<String>,
+    /// When the item was sent, Unix nanoseconds.
+    sent_unix_ns: Option<u64>,
+    /// Whether a context was there that is invalid.
+    context_invalid: bool,
+}
 
-/// Reads the headers beside a payload.
+/// Reads the headers beside a payload. What is invalid or repeated counts as absent.
 #[pyfunction]
 #[pyo3(signature = (headers, baggage_in = None))]
-pub(crate) fn carry_from_headers<'py>(
-    py: Python<'py>,
-    headers: &Bound<'py, PyAny>,
+pub(crate) fn carry_from_headers(
+    py: Python<'_>,
+    headers: &Bound<'_, PyAny>,
     baggage_in: Option<Vec<String>>,
-) -> PyResult<Restored<'py>> {
+) -> PyResult<CarryHeaders> {
     let headers = Headers::read(headers)?;
     let carried = Carried::from_headers(headers.iter(), &allow(baggage_in));
-    Ok((
-        carried.context.span.map(SpanContext::new),
-        baggage_dict(py, &carried.context.baggage)?,
-        carried.session_id,
-        carried.sent_unix_ns,
-        carried.context_invalid,
-    ))
+    let span = carried.context.span.map(SpanContext::new);
+    Ok(CarryHeaders {
+        span: span.map(|span| Py::new(py, span)).transpose()?,
+        baggage: baggage_dict(py, &carried.context.baggage)?.unbind(),
+        session_id: carried.session_id,
+        sent_unix_ns: carried.sent_unix_ns,
+        context_invalid: carried.context_invalid,
+    })
 }
 
 /// Plans the span of sending an item to a broker.

@@ -39,10 +39,25 @@ impl Connection {
     }
 }
 
+/// A planned stream: its number and the plan of its span.
+fn planned(
+    py: Python<'_>,
+    plan: Result<(StreamKey, wirespan::connection::Plan), wirespan::Error>,
+) -> PyResult<(u32, Plan)> {
+    match plan {
+        Ok((key, plan)) => Ok((key.number(), Plan::new(plan))),
+        Err(error) => Err(raise(py, &error)),
+    }
+}
+
 fn entropy_of(py: Python<'_>, entropy: &[u8]) -> PyResult<[u8; 16]> {
     entropy
         .try_into()
         .map_err(|_| invalid(py, "entropy", "must be 16 random bytes"))
+}
+
+fn form_of(is_text: bool) -> Form {
+    if is_text { Form::Text } else { Form::Binary }
 }
 
 fn endpoint(address: Option<String>, port: Option<u16>) -> Endpoint {
@@ -55,15 +70,23 @@ fn endpoint(address: Option<String>, port: Option<u16>) -> Endpoint {
 /// Bytes of ASCII text from which on a slice of the message costs less than reading the text anew.
 const SLICED_BYTES: usize = 256;
 
-/// The part of a text message that is delivered.
-fn text_part(
+/// The part of a message that is delivered.
+fn delivered(
     message: &Bound<'_, PyAny>,
     bytes: &[u8],
+    form: Form,
     place: &Delivered<'_>,
     part: &[u8],
 ) -> PyResult<Py<PyAny>> {
     let py = message.py();
-    if let Delivered::Raw(range) = place
+    let is_str = message.is_instance_of::<PyString>();
+    let has_own_type = is_str || (form == Form::Binary && message.is_instance_of::<PyBytes>());
+    if has_own_type && part.len() == bytes.len() {
+        // Nothing was taken away: the message itself is delivered.
+        return Ok(message.clone().unbind());
+    }
+    if is_str
+        && let Delivered::Raw(range) = place
         && range.len() >= SLICED_BYTES
         && message.len()? == bytes.len()
     {
@@ -71,9 +94,11 @@ fn text_part(
         let (start, end) = (range.start.cast_signed(), range.end.cast_signed());
         return Ok(message.get_item(PySlice::new(py, start, end, 1))?.unbind());
     }
-    Ok(PyString::new(py, &String::from_utf8_lossy(part))
-        .into_any()
-        .unbind())
+    match (form, std::str::from_utf8(part)) {
+        (Form::Text, Ok(text)) => Ok(PyString::new(py, text).into_any().unbind()),
+        // A text message that is none is delivered as its bytes.
+        _ => Ok(PyBytes::new(py, part).into_any().unbind()),
+    }
 }
 
 /// What the application sends, held for the time of one call.
@@ -114,6 +139,7 @@ impl<'py> Payload<'py> {
             Self::Bytes(bytes) => Body::Binary(bytes.as_bytes()),
             Self::Copied(bytes) if json => Body::Json(bytes),
             Self::Copied(bytes) => Body::Binary(bytes),
+            // The core knows the form that the direction used last.
             Self::None => Body::None(Form::Text),
         })
     }
@@ -266,10 +292,8 @@ impl Connection {
         now: u64,
     ) -> PyResult<(u32, Plan)> {
         let current = current.map(|span| span.get().inner().trace_parent);
-        let planned = self.lock().plan_call(method, current, now);
-        planned
-            .map(|(key, plan)| (key.number(), Plan::new(plan)))
-            .map_err(|error| raise(py, &error))
+        let plan = self.lock().plan_call(method, current, now);
+        planned(py, plan)
     }
 
     /// Plans a transfer, as `plan_call`.
@@ -282,15 +306,15 @@ impl Connection {
         now: u64,
     ) -> PyResult<(u32, Plan)> {
         let current = current.map(|span| span.get().inner().trace_parent);
-        let planned = self.lock().plan_transfer(method, current, now);
-        planned
-            .map(|(key, plan)| (key.number(), Plan::new(plan)))
-            .map_err(|error| raise(py, &error))
+        let plan = self.lock().plan_transfer(method, current, now);
+        planned(py, plan)
     }
 
     /// Makes a message for a stream, or for 0 (PLAIN), and returns (is text, bytes). `body` is str, a buffer of bytes, or None
     /// for no body; `json` says that it is known to be JSON in UTF-8.
-    #[pyo3(signature = (stream, body, context, now, last = false, headers = None, json = false, baggage = None))]
+    #[pyo3(signature = (
+        stream, body, context, now, last = false, headers = None, json = false, baggage = None
+    ))]
     #[expect(
         clippy::too_many_arguments,
         reason = "keyword arguments of a Python function"
@@ -324,8 +348,14 @@ impl Connection {
             baggage: baggage.as_ref(),
         };
         let mut core = self.lock();
-        let frame = core.send(StreamKey::from_number(stream), message, &context, now);
-        let frame = frame.map_err(|error| raise(py, &error))?;
+        let frame = match core.send(StreamKey::from_number(stream), message, &context, now) {
+            Ok(frame) => frame,
+            Err(error) => {
+                // Making the exception runs Python, in which another thread may come to wait for this lock.
+                drop(core);
+                return Err(raise(py, &error));
+            }
+        };
         let is_text = frame.form() == Form::Text;
         let bytes = PyBytes::new_with(py, frame.len(), |buffer| {
             // The buffer has the length that the frame said.
@@ -379,29 +409,31 @@ impl Connection {
         self.lock().take(StreamKey::from_number(stream), size, now);
     }
 
-    /// Takes a received message: `str` for text, `bytes` for binary. Nothing that a peer sends raises.
-    fn receive(&self, py: Python<'_>, message: &Bound<'_, PyAny>, now: u64) -> PyResult<Received> {
+    /// Takes a received message: `str` for text, `bytes` for binary, or for text that is not decoded where `text` is true.
+    /// Nothing that a peer sends raises.
+    #[pyo3(signature = (message, now, text = false))]
+    fn receive(
+        &self,
+        py: Python<'_>,
+        message: &Bound<'_, PyAny>,
+        now: u64,
+        text: bool,
+    ) -> PyResult<Received> {
         let copied;
         let (bytes, form) = if let Ok(text) = message.cast::<PyString>() {
             (text.to_str()?.as_bytes(), Form::Text)
         } else if let Ok(bytes) = message.cast::<PyBytes>() {
-            (bytes.as_bytes(), Form::Binary)
+            (bytes.as_bytes(), form_of(text))
         } else {
             let buffer = PyBuffer::<u8>::get(message)
                 .map_err(|_| invalid(py, "message", "must be str for text or bytes for binary"))?;
             copied = buffer.to_vec(py)?;
-            (copied.as_slice(), Form::Binary)
+            (copied.as_slice(), form_of(text))
         };
         let received = self.lock().receive(bytes, form, now);
-        let data: Option<Py<PyAny>> = match received.payload.bytes(bytes) {
+        let data = match received.payload.bytes(bytes) {
             None => None,
-            // Nothing was taken away: the message itself is delivered.
-            Some(payload) if payload.len() == bytes.len() => Some(message.clone().unbind()),
-            Some(payload) => Some(match form {
-                // Ranges of valid UTF-8 that stand between ASCII bytes are valid UTF-8.
-                Form::Text => text_part(message, bytes, &received.payload, payload)?,
-                Form::Binary => PyBytes::new(py, payload).into_any().unbind(),
-            }),
+            Some(part) => Some(delivered(message, bytes, form, &received.payload, part)?),
         };
         let headers = received.headers.iter();
         let headers = headers
@@ -413,6 +445,7 @@ impl Connection {
             .map(|opened| Py::new(py, IncomingStream::new(py, *opened)?))
             .transpose()?;
         Ok(Received {
+            text: form == Form::Text,
             stream: received.stream.number(),
             data,
             opened,

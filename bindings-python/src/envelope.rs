@@ -5,8 +5,8 @@ use std::num::NonZeroU32;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 use wirespan::envelope::{
-    Body, Content, End, Form, Head, HeadFields, Kind, Opened, Plain, Recognition, Role,
-    check_own_headers, open, text_body,
+    Body, Content, End, Form, Head, HeadFields, Kind, Opened, Plain, Recognition, Role, TextBody,
+    classify_text, open, text_body, wrap_within,
 };
 use wirespan::limits::{MAX_HEADER_BYTES, MAX_NESTING};
 
@@ -14,7 +14,7 @@ use crate::error::{invalid, raise};
 use crate::trace::SpanContext;
 
 /// The headers of an envelope after validation, and its body.
-#[pyclass(frozen, get_all, module = "wirespan")]
+#[pyclass(frozen, get_all, module = "wirespan.envelope")]
 #[derive(Debug)]
 pub(crate) struct Envelope {
     /// The sender's span.
@@ -47,15 +47,47 @@ pub(crate) struct Envelope {
     headers: Vec<(String, String)>,
     /// What is delivered, `str` or `bytes`; None for nothing.
     body: Option<Py<PyAny>>,
-    /// What was left out: (context_invalid, header_invalid, header_repeated, tracestate, baggage, content_mismatch).
-    drops: (bool, u8, bool, bool, bool, bool),
+    /// What was left out.
+    drops: Py<Drops>,
 }
 
-fn recognition(py: Python<'_>, word: &str) -> PyResult<Recognition> {
+/// What a reader left out of the headers of an envelope.
+#[pyclass(frozen, get_all, module = "wirespan.envelope")]
+#[derive(Debug)]
+pub(crate) struct Drops {
+    /// The `traceparent` is invalid.
+    context_invalid: bool,
+    /// How many other headers have an invalid name or value.
+    header_invalid: u8,
+    /// A name stands twice.
+    header_repeated: bool,
+    /// The `tracestate` is over its limit or has no valid `traceparent`.
+    tracestate: bool,
+    /// The `baggage` is over its limit.
+    baggage: bool,
+    /// The `content` does not fit the body.
+    content_mismatch: bool,
+}
+
+/// A message with headers around it, and what was left out for the head to stay within its limit.
+#[pyclass(frozen, get_all, module = "wirespan.envelope")]
+#[derive(Debug)]
+pub(crate) struct Wrapped {
+    /// What to send: `str` as a text message, `bytes` as a binary one.
+    message: Py<PyAny>,
+    /// Whether the baggage was left out.
+    baggage_dropped: bool,
+    /// Whether the tracestate was cut or left out.
+    tracestate_cut: bool,
+    /// How many of the application's own headers were left out.
+    own_dropped: usize,
+}
+
+fn recognition(py: Python<'_>, word: &str, max_nesting: Option<usize>) -> PyResult<Recognition> {
     match word {
         "canonical" => Ok(Recognition::Canonical),
         "any" => Ok(Recognition::Any {
-            max_nesting: MAX_NESTING,
+            max_nesting: max_nesting.unwrap_or(MAX_NESTING),
         }),
         _ => Err(invalid(
             py,
@@ -65,20 +97,22 @@ fn recognition(py: Python<'_>, word: &str) -> PyResult<Recognition> {
     }
 }
 
-/// Makes an envelope of a body: `str` or None for the text form, `bytes` for the binary form.
+/// Makes an envelope of a body: `str` for the text form, `bytes` for the binary form, None for no body in the form of `text`.
+/// `json` says that a `str` is known to be JSON; `hello` is the versions and the role of a hello.
 #[pyfunction]
 #[pyo3(signature = (
     body, *, span = None, baggage = "", session = None, kind = None, method = None, stream = None, seq = 0, end = None,
-    error = None, sent = None, headers = None, json = false
+    error = None, sent = None, headers = None, json = false, text = true, hello = None, max_header_bytes = None,
+    max_nesting = None
 ))]
 #[expect(
     clippy::too_many_arguments,
     reason = "keyword arguments of a Python function"
 )]
-pub(crate) fn wrap<'py>(
-    py: Python<'py>,
-    body: &Bound<'py, PyAny>,
-    span: Option<&Bound<'py, SpanContext>>,
+pub(crate) fn wrap(
+    py: Python<'_>,
+    body: &Bound<'_, PyAny>,
+    span: Option<&Bound<'_, SpanContext>>,
     baggage: &str,
     session: Option<&str>,
     kind: Option<&str>,
@@ -90,13 +124,16 @@ pub(crate) fn wrap<'py>(
     sent: Option<u64>,
     headers: Option<Vec<(String, String)>>,
     json: bool,
-) -> PyResult<Bound<'py, PyBytes>> {
+    text: bool,
+    hello: Option<(String, String)>,
+    max_header_bytes: Option<usize>,
+    max_nesting: Option<usize>,
+) -> PyResult<Wrapped> {
     let headers = headers.unwrap_or_default();
     let own: Vec<(&str, &str)> = headers
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
-    check_own_headers(&own).map_err(|error| raise(py, &error))?;
     let span = span.map(|span| span.get().inner());
     let fields = HeadFields {
         trace_parent: span.map(|span| span.trace_parent),
@@ -127,35 +164,63 @@ pub(crate) fn wrap<'py>(
         error,
         sent,
         own: &own,
+        hello: match &hello {
+            None => None,
+            Some((versions, role)) => Some((versions.as_str(), role_of(py, role)?)),
+        },
         ..HeadFields::default()
     };
-    let made = if let Ok(text) = body.cast::<PyString>() {
+    let body = if let Ok(text) = body.cast::<PyString>() {
         let text = text.to_str()?;
-        wirespan::envelope::wrap(
-            &fields,
-            if json {
-                Body::Json(text.as_bytes())
-            } else {
-                Body::Text(text)
-            },
-        )
+        if json {
+            Body::Json(text.as_bytes())
+        } else {
+            Body::Text(text)
+        }
     } else if let Ok(bytes) = body.cast::<PyBytes>() {
-        wirespan::envelope::wrap(&fields, Body::Binary(bytes.as_bytes()))
+        Body::Binary(bytes.as_bytes())
     } else if body.is_none() {
-        wirespan::envelope::wrap(&fields, Body::None(Form::Text))
+        Body::None(if text { Form::Text } else { Form::Binary })
     } else {
         return Err(invalid(py, "body", "must be str, bytes or None"));
     };
-    made.map(|bytes| PyBytes::new(py, &bytes))
-        .map_err(|error| raise(py, &error))
+    let (max_nesting, max_header_bytes) = (
+        max_nesting.unwrap_or(MAX_NESTING),
+        max_header_bytes.unwrap_or(MAX_HEADER_BYTES),
+    );
+    let (bytes, written) = wrap_within(&fields, body, max_nesting, max_header_bytes)
+        .map_err(|error| raise(py, &error))?;
+    Ok(Wrapped {
+        message: message_of(py, &bytes, body.form())?,
+        baggage_dropped: written.baggage_dropped,
+        tracestate_cut: written.tracestate_cut,
+        own_dropped: written.own_dropped,
+    })
 }
 
-fn parts<'a>(message: &'a Bound<'_, PyAny>) -> PyResult<(&'a [u8], Form)> {
+fn role_of(py: Python<'_>, word: &str) -> PyResult<Role> {
+    match word {
+        "client" => Ok(Role::Client),
+        "server" => Ok(Role::Server),
+        _ => Err(invalid(py, "role", "must be \"client\" or \"server\"")),
+    }
+}
+
+/// A message, or its head, as Python has it: `str` for text, `bytes` for binary.
+fn message_of(py: Python<'_>, bytes: &[u8], form: Form) -> PyResult<Py<PyAny>> {
+    Ok(match form {
+        Form::Text => PyString::from_bytes(py, bytes)?.into_any().unbind(),
+        Form::Binary => PyBytes::new(py, bytes).into_any().unbind(),
+    })
+}
+
+fn parts<'a>(message: &'a Bound<'_, PyAny>, text: bool) -> PyResult<(&'a [u8], Form)> {
     if let Ok(text) = message.cast::<PyString>() {
         return Ok((text.to_str()?.as_bytes(), Form::Text));
     }
+    let form = if text { Form::Text } else { Form::Binary };
     match message.cast::<PyBytes>() {
-        Ok(bytes) => Ok((bytes.as_bytes(), Form::Binary)),
+        Ok(bytes) => Ok((bytes.as_bytes(), form)),
         Err(_) => Err(invalid(
             message.py(),
             "message",
@@ -164,18 +229,30 @@ fn parts<'a>(message: &'a Bound<'_, PyAny>) -> PyResult<(&'a [u8], Form)> {
     }
 }
 
-/// Reads a message: `str` for text, `bytes` for binary. Returns the envelope, or the reason for which the message is plain:
-/// "ordinary", "head_too_long", "version", or a reason of refusal.
+/// Reads a message: `str` for text, `bytes` for binary, or for text that is not decoded where `text` is true. Returns the
+/// envelope, or the reason for which the message is plain: "ordinary", "head_too_long", "version", or a reason of refusal.
+///
+/// `recognition` is "canonical", as for a peer that announced itself, or "any", as for one that is configured `always`.
 #[pyfunction]
-#[pyo3(signature = (message, recognition = "canonical"))]
+#[pyo3(signature = (
+    message, recognition = "canonical", *, text = false, max_header_bytes = None, max_nesting = None
+))]
 pub(crate) fn unwrap(
     py: Python<'_>,
     message: &Bound<'_, PyAny>,
     recognition: &str,
+    text: bool,
+    max_header_bytes: Option<usize>,
+    max_nesting: Option<usize>,
 ) -> PyResult<(Option<Envelope>, Option<&'static str>)> {
-    let (bytes, form) = parts(message)?;
-    let recognition = self::recognition(py, recognition)?;
-    match open(bytes, form, recognition, MAX_HEADER_BYTES) {
+    let (bytes, form) = parts(message, text)?;
+    let recognition = self::recognition(py, recognition, max_nesting)?;
+    match open(
+        bytes,
+        form,
+        recognition,
+        max_header_bytes.unwrap_or(MAX_HEADER_BYTES),
+    ) {
         Opened::Envelope { head, body } => {
             let body = bytes.get(body).unwrap_or_default();
             Ok((Some(envelope(py, head, body, form)?), None))
@@ -262,28 +339,76 @@ fn envelope(py: Python<'_>, head: Head<'_>, body: &[u8], form: Form) -> PyResult
             .map(|(name, value)| (name.to_string(), value.to_string()))
             .collect(),
         body,
-        drops: (
-            drops.context_invalid,
-            drops.header_invalid,
-            drops.header_repeated,
-            drops.tracestate,
-            drops.baggage,
-            drops.content_mismatch,
-        ),
+        drops: Py::new(
+            py,
+            Drops {
+                context_invalid: drops.context_invalid,
+                header_invalid: drops.header_invalid,
+                header_repeated: drops.header_repeated,
+                tracestate: drops.tracestate,
+                baggage: drops.baggage,
+                content_mismatch: drops.content_mismatch,
+            },
+        )?,
     })
 }
 
-/// Writes the head of a received envelope in the other form: everything in front of the body there.
+/// Writes the head of a received envelope in the other form, everything in front of the body there: `bytes` of a text message,
+/// `str` of a binary one. Raises MalformedError if the message is none; `unwrap` says why.
+#[pyfunction]
+#[pyo3(signature = (message, recognition = "canonical", *, text = false))]
+pub(crate) fn convert_head(
+    py: Python<'_>,
+    message: &Bound<'_, PyAny>,
+    recognition: &str,
+    text: bool,
+) -> PyResult<Py<PyAny>> {
+    let (bytes, form) = parts(message, text)?;
+    let recognition = self::recognition(py, recognition, None)?;
+    let head = wirespan::envelope::convert_head(bytes, form, recognition, MAX_HEADER_BYTES)
+        .map_err(|error| raise(py, &error))?;
+    let other = match form {
+        Form::Text => Form::Binary,
+        Form::Binary => Form::Text,
+    };
+    message_of(py, &head, other)
+}
+
+/// Whether a text is one JSON value whose nesting is within the bound, so that it stands in an envelope as it is.
+#[pyfunction]
+#[pyo3(signature = (text, *, max_nesting = None))]
+pub(crate) fn is_json(text: &str, max_nesting: Option<usize>) -> bool {
+    let kind = classify_text(text.as_bytes(), max_nesting.unwrap_or(MAX_NESTING));
+    kind == TextBody::Json
+}
+
+/// Whether a message of the application could be taken for an envelope, so that it needs one around it.
 #[pyfunction]
 #[pyo3(signature = (message, recognition = "canonical"))]
-pub(crate) fn convert_head<'py>(
-    py: Python<'py>,
-    message: &Bound<'py, PyAny>,
+pub(crate) fn is_look_alike(
+    py: Python<'_>,
+    message: &Bound<'_, PyAny>,
     recognition: &str,
-) -> PyResult<Bound<'py, PyBytes>> {
-    let (bytes, form) = parts(message)?;
-    let recognition = self::recognition(py, recognition)?;
-    let head = wirespan::envelope::convert_head(bytes, form, recognition, MAX_HEADER_BYTES);
-    head.map(|head| PyBytes::new(py, &head))
-        .map_err(|error| raise(py, &error))
+) -> PyResult<bool> {
+    let (bytes, form) = parts(message, false)?;
+    let recognition = self::recognition(py, recognition, None)?;
+    Ok(wirespan::envelope::is_look_alike(bytes, form, recognition))
+}
+
+/// Whether a text is a session id.
+#[pyfunction]
+pub(crate) fn is_session_id(text: &str) -> bool {
+    wirespan::envelope::is_session_id(text)
+}
+
+/// Whether a text is the name of a method.
+#[pyfunction]
+pub(crate) fn is_method(text: &str) -> bool {
+    wirespan::envelope::is_method(text)
+}
+
+/// Whether a text is the type of an error.
+#[pyfunction]
+pub(crate) fn is_error_type(text: &str) -> bool {
+    wirespan::envelope::is_error_type(text)
 }

@@ -1,26 +1,22 @@
-//! Errors of the core as the Python exception `wirespan.Error`.
+//! Errors of the core as the Python exceptions under `wirespan.WirespanError`.
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyType;
 
-static ERROR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static MAKE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
-/// Makes the exception of an error. The class lives in Python, where it is documented and subclassed by kind.
+/// Makes the exception of an error. The classes live in Python, one for each kind.
 pub(crate) fn raise(py: Python<'_>, error: &wirespan::Error) -> PyErr {
     let make = || -> PyResult<PyErr> {
-        let class = ERROR.import(py, "wirespan._errors", "Error")?;
-        let made = class.call_method1(
-            "_of",
-            (
-                error.to_string(),
-                error.kind().name(),
-                error.field(),
-                error.reason().map(|reason| reason.name()),
-                error.offset(),
-            ),
-        )?;
+        let make = MAKE.import(py, "wirespan._errors", "from_core")?;
+        let made = make.call1((
+            error.to_string(),
+            error.kind().name(),
+            error.field(),
+            error.reason().map(|reason| reason.name()),
+            error.offset(),
+        ))?;
         Ok(PyErr::from_value(made))
     };
     make().unwrap_or_else(|_| PyRuntimeError::new_err(error.to_string()))

@@ -9,6 +9,14 @@ use wirespan::metrics::{Direction, MetricValue, Outcome, StreamMetricsOptions};
 
 use crate::error::invalid;
 
+/// How a stream can end.
+pub(crate) const OUTCOMES: [Outcome; 4] = [
+    Outcome::Complete,
+    Outcome::Cancelled,
+    Outcome::Error,
+    Outcome::Abandoned,
+];
+
 /// The clock of `time.monotonic_ns`, read without a call into Python.
 pub(crate) fn now_ns(py: Python<'_>) -> PyResult<u64> {
     static TIE: OnceLock<(Instant, u64)> = OnceLock::new();
@@ -50,7 +58,7 @@ impl StreamMetrics {
             ));
         }
         let options = StreamMetricsOptions {
-            stall_threshold_ns: (stall_threshold * 1e9) as u64,
+            stall_threshold_ns: (stall_threshold * 1e9).round() as u64,
             skip_empty_first,
         };
         Ok(Self(Mutex::new(wirespan::metrics::StreamMetrics::new(
@@ -83,13 +91,7 @@ impl StreamMetrics {
     /// Says how the stream ended: "complete", "cancelled", "error" or "abandoned".
     #[pyo3(signature = (outcome = "complete", now = None))]
     fn finish(&self, py: Python<'_>, outcome: &str, now: Option<u64>) -> PyResult<()> {
-        let all = [
-            Outcome::Complete,
-            Outcome::Cancelled,
-            Outcome::Error,
-            Outcome::Abandoned,
-        ];
-        let Some(outcome) = all.into_iter().find(|known| known.name() == outcome) else {
+        let Some(outcome) = OUTCOMES.into_iter().find(|known| known.name() == outcome) else {
             return Err(invalid(
                 py,
                 "outcome",

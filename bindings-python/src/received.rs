@@ -62,6 +62,7 @@ impl IncomingStream {
 #[pyclass(frozen, module = "wirespan")]
 #[derive(Debug)]
 pub(crate) struct Received {
+    pub(crate) text: bool,
     pub(crate) stream: u32,
     pub(crate) data: Option<Py<PyAny>>,
     pub(crate) opened: Option<Py<IncomingStream>>,
@@ -73,13 +74,19 @@ pub(crate) struct Received {
 
 #[pymethods]
 impl Received {
+    /// Whether it was a text message.
+    #[getter]
+    fn text(&self) -> bool {
+        self.text
+    }
+
     /// The stream that gets the message; 0 for messages outside every stream.
     #[getter]
     fn stream(&self) -> u32 {
         self.stream
     }
 
-    /// What is delivered, `str` or `bytes`; None for nothing.
+    /// What is delivered: `str` of a text message (`bytes` if it is not UTF-8), `bytes` of a binary one; None for nothing.
     #[getter]
     fn data(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.data.as_ref().map(|data| data.clone_ref(py))

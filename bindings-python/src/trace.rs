@@ -30,7 +30,7 @@ impl SpanContext {
 
 #[pymethods]
 impl SpanContext {
-    /// Makes a context of numbers; raises Error (malformed) if an id is zero or the tracestate is outside the grammar.
+    /// Makes a context of numbers; raises MalformedError if an id is zero. A tracestate outside the grammar is dropped.
     #[new]
     #[pyo3(signature = (trace_id, span_id, trace_flags = 0, trace_state = ""))]
     fn py_new(
@@ -103,38 +103,55 @@ pub(crate) fn value_bytes<'a>(value: &'a Bound<'_, PyAny>) -> PyResult<std::borr
     }
 }
 
-/// Reads the values of `traceparent` and `tracestate`. Returns the context, or None, and whether anything was invalid.
+fn values_bytes<'a>(values: &'a [Bound<'_, PyAny>]) -> PyResult<Vec<std::borrow::Cow<'a, [u8]>>> {
+    values.iter().map(value_bytes).collect()
+}
+
+/// Reads the values of all `traceparent` fields. Returns the context, without tracestate, or None without a value.
+///
+/// Raises MalformedError whose `reason` says why they are refused.
+#[pyfunction]
+pub(crate) fn parse_traceparent(
+    py: Python<'_>,
+    values: Vec<Bound<'_, PyAny>>,
+) -> PyResult<Option<SpanContext>> {
+    let values = values_bytes(&values)?;
+    match TraceParent::from_values(values.iter().map(AsRef::as_ref)) {
+        Ok(parsed) => Ok(parsed.map(|trace_parent| SpanContext(trace_parent.into()))),
+        Err(error) => Err(raise(py, &error)),
+    }
+}
+
+/// Reads the values of all `tracestate` fields. Returns the list as it is sent on, empty where nothing is left.
+///
+/// Raises MalformedError whose `reason` says why the list is refused.
+#[pyfunction]
+pub(crate) fn parse_tracestate(py: Python<'_>, values: Vec<Bound<'_, PyAny>>) -> PyResult<String> {
+    let values = values_bytes(&values)?;
+    match TraceState::from_values(values.iter().map(AsRef::as_ref)) {
+        Ok(parsed) => Ok(parsed.as_str().to_owned()),
+        Err(error) => Err(raise(py, &error)),
+    }
+}
+
+/// Reads the values of `traceparent` and `tracestate`. Returns the context, or None.
 #[pyfunction]
 pub(crate) fn extract(
     traceparent: Vec<Bound<'_, PyAny>>,
     tracestate: Vec<Bound<'_, PyAny>>,
-) -> PyResult<(Option<SpanContext>, bool)> {
-    let parents = traceparent
-        .iter()
-        .map(value_bytes)
-        .collect::<PyResult<Vec<_>>>()?;
-    let states = tracestate
-        .iter()
-        .map(value_bytes)
-        .collect::<PyResult<Vec<_>>>()?;
-    Ok(
-        match TraceParent::from_values(parents.iter().map(AsRef::as_ref)) {
-            Ok(Some(trace_parent)) => {
-                let parsed = TraceState::from_values(states.iter().map(AsRef::as_ref));
-                let invalid = parsed.is_err();
-                let trace_state = parsed.unwrap_or_default();
-                (
-                    Some(SpanContext(wirespan::trace::SpanContext {
-                        trace_parent,
-                        trace_state,
-                    })),
-                    invalid,
-                )
-            }
-            Ok(None) => (None, false),
-            Err(_) => (None, true),
-        },
-    )
+) -> PyResult<Option<SpanContext>> {
+    let parents = values_bytes(&traceparent)?;
+    let parsed = TraceParent::from_values(parents.iter().map(AsRef::as_ref));
+    // Extraction never fails: what is invalid counts as absent.
+    let Ok(Some(trace_parent)) = parsed else {
+        return Ok(None);
+    };
+    let states = values_bytes(&tracestate)?;
+    let trace_state = TraceState::from_values(states.iter().map(AsRef::as_ref)).unwrap_or_default();
+    Ok(Some(SpanContext(wirespan::trace::SpanContext {
+        trace_parent,
+        trace_state,
+    })))
 }
 
 /// Name, value and properties of a member of baggage.
@@ -142,11 +159,8 @@ type Member = (String, String, String);
 
 /// Reads the values of `baggage`. Returns members as (name, value, properties), and how many were dropped.
 #[pyfunction]
-pub(crate) fn decode_baggage(values: Vec<Bound<'_, PyAny>>) -> PyResult<(Vec<Member>, usize)> {
-    let values = values
-        .iter()
-        .map(value_bytes)
-        .collect::<PyResult<Vec<_>>>()?;
+pub(crate) fn parse_baggage(values: Vec<Bound<'_, PyAny>>) -> PyResult<(Vec<Member>, usize)> {
+    let values = values_bytes(&values)?;
     let (baggage, dropped) = Baggage::from_values(values.iter().map(AsRef::as_ref));
     let members = baggage.iter().map(|member| {
         (
@@ -160,7 +174,7 @@ pub(crate) fn decode_baggage(values: Vec<Bound<'_, PyAny>>) -> PyResult<(Vec<Mem
 
 /// Writes members (name, value, properties) as the value of `baggage`, and says how many were dropped.
 #[pyfunction]
-pub(crate) fn encode_baggage(members: Vec<Member>) -> (String, usize) {
+pub(crate) fn format_baggage(members: Vec<Member>) -> (String, usize) {
     let mut baggage = Baggage::default();
     let mut refused = 0;
     for (key, value, properties) in members {

@@ -1,6 +1,7 @@
 """The native module by itself: arguments, memory, threads, processes, types, names."""
 
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 import wirespan
 from opentelemetry.trace import SpanKind
-from wirespan import Connection, HandshakeRequest, SpanContext, StreamMetrics
+from wirespan import Connection, HandshakeRequest, SpanContext, StreamMetrics, envelope, names
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,22 +80,22 @@ def test_wrong_options_name_themselves(options: dict[str, Any], field: str) -> N
         Connection.client(bytes(16), options)
     assert (raised.value.kind, raised.value.field) == ("invalid_argument", field)
     assert field in str(raised.value)
-    assert isinstance(raised.value, wirespan.Error)
+    assert isinstance(raised.value, wirespan.WirespanError)
 
 
 def test_wrong_arguments_say_what_they_must_be() -> None:
     client, _ = pair()
-    with pytest.raises(wirespan.Error, match="entropy: must be 16 random bytes"):
+    with pytest.raises(wirespan.WirespanError, match="entropy: must be 16 random bytes"):
         Connection.client(b"short", {})
-    with pytest.raises(wirespan.Error, match="body: must be str, bytes"):
+    with pytest.raises(wirespan.WirespanError, match="body: must be str, bytes"):
         client.send(0, 3, None, 0)  # type: ignore[arg-type]
-    with pytest.raises(wirespan.Error) as closed:
+    with pytest.raises(wirespan.WirespanError) as closed:
         Connection.client(bytes(16), {}).send(0, "x", None, 0)
     assert closed.value.kind == "invalid_state"
     for headers in ([("Stream", "1")], [("a", "1"), ("a", "2")], [("a", "x\r\ny")], [("", "x")]):
         with pytest.raises(wirespan.InvalidArgumentError):
             client.send(0, "x", None, 0, headers=headers)
-    with pytest.raises(wirespan.Error) as refused:
+    with pytest.raises(wirespan.WirespanError) as refused:
         SpanContext(0, 1)
     assert (refused.value.kind, refused.value.reason) == ("malformed", "zero_id")
     with pytest.raises(OverflowError):
@@ -117,7 +118,7 @@ def test_views_may_be_released_or_changed_afterwards() -> None:
     source.clear()
     source.extend(b"x" * 100_000)
     assert server.receive(sent, 0).data == b"\xff\x57 data"
-    with pytest.raises(wirespan.Error, match="body"):
+    with pytest.raises(wirespan.WirespanError, match="body"):
         client.send(0, view, None, 0)
 
 
@@ -257,16 +258,139 @@ def test_stream_metrics_stand_alone() -> None:
     other = StreamMetrics()
     other.merge(metrics)
     assert other.summary().chunks == 5
-    with pytest.raises(wirespan.Error, match="outcome"):
+    with pytest.raises(wirespan.WirespanError, match="outcome"):
         metrics.finish("well")
 
 
 def test_the_envelope_stands_alone() -> None:
-    data = wirespan.wrap('{"a":1}', span=SpanContext(1, 2, 1), kind="call", stream=1, method="m")
-    envelope, reason = wirespan.unwrap(data.decode())
+    wrapped = wirespan.wrap('{"a":1}', span=SpanContext(1, 2, 1), kind="call", stream=1, method="m")
+    assert isinstance(wrapped.message, str)
+    read, reason = wirespan.unwrap(wrapped.message)
     assert reason is None
-    assert envelope is not None
-    assert (envelope.body, envelope.kind, envelope.stream, envelope.method) == ('{"a":1}', "call", 1, "m")
-    assert envelope.span == SpanContext(1, 2, 1)
+    assert read is not None
+    assert (read.body, read.kind, read.stream, read.method) == ('{"a":1}', "call", 1, "m")
+    assert read.span == SpanContext(1, 2, 1)
     assert wirespan.unwrap("plain") == (None, "ordinary")
-    assert wirespan.convert_head(data.decode()).startswith(b"\xff\x57\x01\x01")
+    head = wirespan.convert_head(wrapped.message)
+    assert isinstance(head, bytes)
+    assert head.startswith(b"\xff\x57\x01\x01")
+    assert wirespan.convert_head(head) == wrapped.message.removesuffix('{"a":1}}')
+
+
+def test_an_envelope_says_what_was_left_out() -> None:
+    own = [(f"x-{n}", "y" * 300) for n in range(63)]
+    wrapped = wirespan.wrap(b"", baggage="b=" + "v" * 2000, span=SpanContext(1, 2), headers=own, max_header_bytes=4096)
+    assert (wrapped.baggage_dropped, wrapped.tracestate_cut) == (True, False)
+    assert isinstance(wrapped.message, bytes)
+    assert 0 < wrapped.own_dropped < 63
+    read, _ = wirespan.unwrap(wrapped.message)
+    assert read is not None
+    assert read.headers == own[: 63 - wrapped.own_dropped]
+    none = wirespan.wrap(None, text=False, session="s").message
+    assert isinstance(none, bytes)
+    hello, _ = wirespan.unwrap(wirespan.wrap(None, hello=("1", "server"), session="s").message)
+    assert hello is not None
+    assert (hello.versions, hello.role, hello.content, hello.body) == ("1", "server", "none", None)
+    dropped, _ = wirespan.unwrap('{"headers":{"traceparent":"00","kind":"x","content":"text"},"body":1}')
+    assert dropped is not None
+    drops = dropped.drops
+    assert (drops.context_invalid, drops.header_invalid, drops.header_repeated) == (True, 1, False)
+    assert drops.content_mismatch
+    with pytest.raises(wirespan.InvalidArgumentError) as raised:
+        wirespan.wrap("x", session="a b")
+    assert raised.value.field == "session"
+
+
+def test_the_words_of_the_envelope_can_be_checked_alone() -> None:
+    assert envelope.is_json("[1, 2]")
+    assert not envelope.is_json("[[1]]", max_nesting=1)
+    assert not envelope.is_json("word")
+    assert envelope.is_look_alike(b"\xff\x57")
+    assert not envelope.is_look_alike('{"body":1,"headers":{}}')
+    assert envelope.is_look_alike('{"body":1,"headers":{}}', "any")
+    assert (envelope.is_session_id("a~b"), envelope.is_session_id("a b")) == (True, False)
+    assert (envelope.is_method("a.b"), envelope.is_method("")) == (True, False)
+    assert (envelope.is_error_type("KeyError"), envelope.is_error_type("\u00e9")) == (True, False)
+
+
+def test_refused_headers_say_why_and_where() -> None:
+    good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    parsed = wirespan.parse_traceparent([good])
+    assert parsed is not None
+    assert parsed.traceparent == good
+    assert wirespan.parse_traceparent([]) is None
+    refused: list[tuple[list[str | bytes], str]] = [
+        ([good[:-1]], "length"),
+        (["ff" + good[2:]], "version"),
+        ([good, good.encode()], "duplicate"),
+        ([good.upper()], "character"),
+    ]
+    for values, reason in refused:
+        with pytest.raises(wirespan.MalformedError) as raised:
+            wirespan.parse_traceparent(values)
+        assert (raised.value.field, raised.value.reason) == ("traceparent", reason)
+        assert raised.value.offset is not None
+    assert wirespan.parse_tracestate(["a=1", " , b=2"]) == "a=1,b=2"
+    with pytest.raises(wirespan.MalformedError) as raised:
+        wirespan.parse_tracestate(["a=1,B=2"])
+    assert (raised.value.reason, raised.value.field) == ("member", "tracestate")
+    members, dropped = wirespan.parse_baggage(["a=%20b;p=1,="])
+    assert (members, dropped) == ([("a", " b", "p=1")], 1)
+    assert wirespan.format_baggage(members) == ("a=%20b;p=1", 0)
+
+
+def test_every_kind_of_error_has_its_class() -> None:
+    classes = {error.kind: error for error in wirespan.WirespanError.__subclasses__()}
+    assert set(classes) == set(names.ERROR_KINDS)
+    for kind, error in classes.items():
+        assert error.__name__ == kind.title().replace("_", "") + "Error"
+        assert getattr(wirespan, error.__name__) is error
+        assert error.__name__ in wirespan.__all__
+        made = pickle.loads(pickle.dumps(error("why", field="f", offset=3)))
+        assert (type(made), str(made), made.kind, made.field, made.offset) == (error, "why", kind, "f", 3)
+
+
+def test_the_shared_words_are_those_of_the_core() -> None:
+    client, _ = pair()
+    assert set(client.counters()) == set(names.COUNTERS)
+    for outcome in names.OUTCOMES:
+        StreamMetrics().finish(outcome)
+    for name in names.RESERVED_HEADERS:
+        with pytest.raises(wirespan.InvalidArgumentError):
+            client.send(0, "x", None, 0, headers=[(name, "1")])
+
+
+def test_text_may_be_given_in_bytes() -> None:
+    client, server = pair()
+    text, data = client.send(0, "caf\u00e9", SpanContext(1, 2), 0)
+    received = server.receive(data, 0, text=text)
+    assert (received.text, received.data, received.context) == (True, "caf\u00e9", SpanContext(1, 2))
+    received = server.receive(b"\xff\xfe", 0, text=True)
+    assert (received.text, received.data) == (True, b"\xff\xfe")
+    received = server.receive(bytearray(b"\1"), 0)
+    assert (received.text, received.data) == (False, b"\1")
+
+
+def test_errors_in_many_threads_leave_no_lock_behind() -> None:
+    client, _ = pair()
+    done: list[int] = []
+    before = sys.getswitchinterval()
+
+    def work() -> None:
+        for _ in range(200):
+            with pytest.raises(wirespan.InvalidArgumentError):
+                client.send(0, "x", None, 0, headers=[("stream", "1")])
+            client.counters()
+        done.append(1)
+
+    # Threads change places in the middle of whatever Python runs.
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    finally:
+        sys.setswitchinterval(before)
+    assert len(done) == 8

@@ -6,10 +6,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 
+import pytest
 from harness import Spans, attributes, parent_id, span_id
 from opentelemetry import baggage, trace
 from opentelemetry import context as otel_context
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import SpanKind, StatusCode
+from wirespan import SpanContext, carry
 from wirespan.carry import Carry, ContextExecutor, Queue, ThreadQueue, process
 
 USER: ContextVar[str] = ContextVar("user", default="nobody")
@@ -90,13 +92,13 @@ def test_headers_go_through_a_broker(spans: Spans, tracer: trace.Tracer) -> None
     otel_context.detach(token)
     assert list(headers) == ["traceparent", "baggage", "session", "sent"]
     raw = [(name.upper().encode(), value.encode()) for name, value in headers.items()]
-    carry = Carry.from_headers(raw, baggage_in=["*"])
-    with carry:
+    read = Carry.from_headers(raw, baggage_in=["*"])
+    with read:
         assert current_id() == expected
         assert dict(baggage.get_all()) == {"tenant": "a=b %"}
-    assert carry.session_id == "s-1"
-    assert carry.wait is not None
-    assert carry.wait > 1e9
+    assert (read.session_id, read.sent_unix_ns, read.context_invalid) == ("s-1", 1, False)
+    assert read.wait is not None
+    assert read.wait > 1e9
 
 
 def test_invalid_headers_keep_the_local_context(spans: Spans, tracer: trace.Tracer) -> None:
@@ -110,7 +112,9 @@ def test_invalid_headers_keep_the_local_context(spans: Spans, tracer: trace.Trac
     ):
         with tracer.start_as_current_span("local"):
             local = current_id()
-            assert Carry.from_headers(headers).run(current_id) == local
+            read = Carry.from_headers(headers)
+            assert read.run(current_id) == local
+            assert read.context_invalid is bool(headers)
 
 
 async def test_a_batch_links_each_of_its_items(spans: Spans, tracer: trace.Tracer) -> None:
@@ -134,12 +138,44 @@ async def test_a_batch_links_each_of_its_items(spans: Spans, tracer: trace.Trace
 
 
 async def test_a_span_that_is_handed_over_ends_once(spans: Spans, tracer: trace.Tracer) -> None:
-    carry = Carry.capture(span=tracer.start_span("kept"))
-    assert carry.run(current_id) != 0
-    carry.end_span()
-    carry.end_span()
+    kept = Carry.capture(span=tracer.start_span("kept"))
+    assert kept.run(current_id) != 0
+    kept.end_span()
+    kept.end_span()
     dropped = Carry.capture(span=tracer.start_span("dropped"))
     del dropped
     gc.collect()
     assert sorted(span.name for span in spans.all()) == ["dropped", "kept"]
     assert span_id(spans.all()[0]) != 0
+
+
+async def test_sending_to_a_broker_is_a_span_that_the_receiver_links(spans: Spans, tracer: trace.Tracer) -> None:
+    with tracer.start_as_current_span("job"):
+        expected = current_id()
+        with carry.send("orders", session_id="s-1") as headers:
+            inside = current_id()
+    with process([Carry.from_headers(headers)], "orders"):
+        pass
+    with pytest.raises(KeyError), carry.send("broken"):
+        raise KeyError("no")
+    sent = await spans.one("send orders", SpanKind.PRODUCER)
+    assert (span_id(sent), parent_id(sent)) == (inside, expected)
+    assert attributes(sent)["websocket.session.id"] == headers["session"] == "s-1"
+    processed = await spans.one("process orders", SpanKind.CONSUMER)
+    assert [link.context.span_id for link in processed.links] == [inside]
+    broken = await spans.one("send broken", SpanKind.PRODUCER)
+    assert broken.status.status_code is StatusCode.ERROR
+    assert attributes(broken)["error.type"] == "KeyError"
+
+
+def test_carry_without_opentelemetry_gives_contexts_and_plans() -> None:
+    span = SpanContext(1, 2, 1, "a=b")
+    headers = carry.to_headers(span, {"tenant": "x", "secret": "y"}, "s", None, ["tenant"])
+    assert [name for name, _ in headers] == ["traceparent", "tracestate", "baggage", "session"]
+    read = carry.from_headers(headers, ["*"])
+    assert (read.span, read.baggage, read.session_id, read.sent_unix_ns) == (span, {"tenant": "x"}, "s", None)
+    plan = carry.plan_send("q", "s")
+    assert (plan.name, plan.kind, plan.parent) == ("send q", "PRODUCER", "current")
+    plan = carry.plan_process("q", [(span, "s", 5)], True, 10)
+    assert (plan.name, plan.kind, plan.parent) == ("process q", "CONSUMER", span)
+    assert plan.attributes["websocket.queue.wait"] == 5e-9

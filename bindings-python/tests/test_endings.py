@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 import wirespan
@@ -239,3 +241,60 @@ async def test_sending_on_a_closed_connection_says_so(spans: Spans) -> None:
             async with connection.call("echo"):
                 pass
         assert await connection.recv() is None
+
+
+async def test_a_closed_connection_fails_its_readers_and_cancels_handlers_that_wait_for_something_else(
+    spans: Spans, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended: dict[str, str] = {}
+    started: set[str] = set()
+
+    def handler(method: str, wait: Callable[[wirespan.Call], Awaitable[Any]]) -> Callable[..., Awaitable[None]]:
+        async def run(call: wirespan.Call) -> None:
+            started.add(method)
+            try:
+                await wait(call)
+            except BaseException as error:
+                ended[method] = type(error).__name__
+                raise
+
+        return run
+
+    async def read(call: wirespan.Call) -> None:
+        while await call.recv() is not None:
+            pass
+
+    async def write(call: wirespan.Call) -> None:
+        while True:
+            await call.send("x")
+            await asyncio.sleep(0.01)
+
+    handlers = {
+        "read": handler("read", read),
+        "write": handler("write", write),
+        "elsewhere": handler("elsewhere", lambda _: asyncio.Event().wait()),
+        "short": handler("short", lambda _: asyncio.sleep(0.1)),
+    }
+    async with serve(handlers, "127.0.0.1", 0, handler_grace=0.3) as server:
+        proxy = Proxy(server.port)
+        connection = await connect(f"ws://127.0.0.1:{await proxy.start()}")
+        calls = [await connection.call(method) for method in handlers]
+        for call in calls:
+            await call.send("x")
+        await until(lambda: started == set(handlers))
+        (accepted,) = server.connections
+        proxy.cut()
+        for call in calls:
+            with pytest.raises(wirespan.ClosedError):
+                while await call.recv() is not None:
+                    pass
+        await asyncio.wait_for(accepted.wait_closed(), 5)
+        assert ended == {"read": "ClosedError", "write": "ClosedError", "elsewhere": "CancelledError"}
+        await proxy.stop()
+    for method in handlers:
+        for kind in (SpanKind.CLIENT, SpanKind.SERVER):
+            span = await spans.one(method, kind)
+            assert span.status.status_code is StatusCode.ERROR
+            assert attributes(span)["error.type"] == "closed"
+    # The SDK warns of a span that is ended or changed after its end.
+    assert "ended span" not in caplog.text

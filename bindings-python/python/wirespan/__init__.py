@@ -1,7 +1,8 @@
 """OpenTelemetry trace context inside WebSocket messages and queues, with stream metrics.
 
 ``wirespan.websockets`` traces connections of the ``websockets`` library. The parts stand alone: ``Connection`` (the
-sans-IO state machine), ``wrap`` and ``unwrap`` (the envelope), ``Propagator``, ``Carry``, ``StreamMetrics``.
+sans-IO state machine), ``wrap`` and ``unwrap`` (the envelope), ``Propagator``, ``parse_traceparent`` and its like,
+``Carry``, ``StreamMetrics``.
 """
 
 from ._call import Call, CallMetrics, Transfer
@@ -23,18 +24,29 @@ from ._core import (
     Summary,
     __version__,
     convert_head,
+    format_baggage,
+    parse_baggage,
+    parse_traceparent,
+    parse_tracestate,
     unwrap,
     wrap,
 )
 from ._errors import (
+    BusyError,
     CancelledError,
     ClosedError,
-    Error,
     InvalidArgumentError,
+    InvalidStateError,
+    IoError,
     LimitError,
+    MalformedError,
     OverflowError,
+    PanicError,
     RemoteError,
+    RoleError,
+    SupersededError,
     TimeoutError,
+    WirespanError,
 )
 from ._message import Message
 from ._spans import SpanMaker
@@ -45,6 +57,7 @@ __all__ = [
     "CONNECTION_SPAN",
     "HANDSHAKE_SPAN",
     "PLAIN",
+    "BusyError",
     "Call",
     "CallMetrics",
     "CancelledError",
@@ -52,29 +65,39 @@ __all__ = [
     "ClosedError",
     "Connection",
     "Envelope",
-    "Error",
     "Event",
     "HandshakeRequest",
     "IncomingStream",
     "InvalidArgumentError",
+    "InvalidStateError",
+    "IoError",
     "LimitError",
+    "MalformedError",
     "Message",
     "OverflowError",
+    "PanicError",
     "Plan",
     "Propagator",
     "Received",
     "RemoteError",
+    "RoleError",
     "SessionRegistry",
     "SpanContext",
     "SpanMaker",
     "StreamMetrics",
     "Summary",
+    "SupersededError",
     "TimeoutError",
     "TracedConnection",
     "Transfer",
     "Transport",
+    "WirespanError",
     "__version__",
     "convert_head",
+    "format_baggage",
+    "parse_baggage",
+    "parse_traceparent",
+    "parse_tracestate",
     "unwrap",
     "wrap",
 ]

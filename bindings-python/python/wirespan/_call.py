@@ -16,13 +16,15 @@ from opentelemetry.context import Context
 
 from ._context import to_core
 from ._core import SpanContext, Summary
-from ._errors import Error, reader_error
+from ._errors import InvalidStateError, reader_error
 from ._message import Message
 
 if TYPE_CHECKING:
     from ._connection import TracedConnection
 
 Headers = Sequence[tuple[str, str]]
+
+_NOT_STARTED = "the call has not started: use 'async with connection.call(…)' or 'await connection.call(…)'"
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Call:
 
     def _start(self) -> Call:
         if self._key is not None:
-            raise Error("the call was started before: make a new one for each invocation", kind="invalid_state")
+            raise InvalidStateError("the call was started before: make a new one for each invocation")
         self._key, self._context, self._span = self.connection._start(self)
         return self
 
@@ -111,7 +113,10 @@ class Call:
             self.cancel()
         else:
             if isinstance(error, Exception) and self._context is not None:
-                trace.get_current_span(self._context).record_exception(error)
+                span = trace.get_current_span(self._context)
+                # Where the connection was lost, the span has ended already.
+                if span.is_recording():
+                    span.record_exception(error)
             self.fail(type(error).__name__)
 
     def leave(self) -> None:
@@ -132,20 +137,14 @@ class Call:
     def key(self) -> int:
         """The number of the call within its connection."""
         if self._key is None:
-            raise Error(
-                "the call has not started: use 'async with connection.call(…)' or 'await connection.call(…)'",
-                kind="invalid_state",
-            )
+            raise InvalidStateError(_NOT_STARTED)
         return self._key
 
     @property
     def context(self) -> Context:
         """The context that holds the call's span."""
         if self._context is None:
-            raise Error(
-                "the call has not started: use 'async with connection.call(…)' or 'await connection.call(…)'",
-                kind="invalid_state",
-            )
+            raise InvalidStateError(_NOT_STARTED)
         return self._context
 
     @property
@@ -159,7 +158,7 @@ class Call:
         if self._metrics is None:
             now = self.connection.core.metrics(self.key)
             if now is None:
-                raise Error("the call has ended and left no metrics", kind="invalid_state")
+                raise InvalidStateError("the call has ended and left no metrics")
             return CallMetrics(*now)
         return self._metrics
 
@@ -169,7 +168,8 @@ class Call:
         """Sends a message: ``str`` as text, a buffer of bytes as binary, anything else serialised as JSON.
 
         ``last`` ends my direction with it. ``json`` says that a ``str`` or ``bytes`` is JSON, so that it is not
-        checked. Raises Error: closed, cancelled, remote, timeout, overflow, invalid_state, invalid_argument, limit.
+        checked. Raises WirespanError: closed, cancelled, remote, timeout, overflow, invalid_state, invalid_argument,
+        limit.
         """
         await self.connection._send(self.key, body, self._span, self._context, last=last, headers=headers, json=json)
 
@@ -191,7 +191,8 @@ class Call:
     async def recv(self) -> Message | None:
         """The next message of the other direction; None when it is complete.
 
-        Raises Error: cancelled, remote, timeout, overflow, closed, role, superseded; once, then it returns None.
+        Raises WirespanError: cancelled, remote, timeout, overflow, closed, role, superseded; once, then it returns
+        None.
         """
         while True:
             if self._chunks:
@@ -205,7 +206,7 @@ class Call:
                 self._raised = True
                 raise reader_error(kind, error_type)
             if self._arrived is not None:
-                raise Error("another task is reading this call: one reader at a time", kind="invalid_state")
+                raise InvalidStateError("another task is reading this call: one reader at a time")
             self._arrived = asyncio.get_running_loop().create_future()
             try:
                 await self._arrived

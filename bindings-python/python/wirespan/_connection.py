@@ -18,7 +18,7 @@ from opentelemetry.context import Context
 from ._call import Call, CallMetrics, Headers, Transfer
 from ._context import current_baggage, current_span_context, to_core
 from ._core import CONNECTION_SPAN, HANDSHAKE_SPAN, PLAIN, Connection, Event, Plan, Received, SpanContext
-from ._errors import Error
+from ._errors import InvalidArgumentError, InvalidStateError, WirespanError
 from ._message import Message
 from ._spans import SpanMaker
 
@@ -29,6 +29,8 @@ OnMessage = Callable[["TracedConnection", Message], Any]
 _logger = logging.getLogger("wirespan")
 #: Bytes that wait for the transport before ``send`` waits too.
 _HIGH_WATER_BYTES = 1024 * 1024
+#: Seconds that handlers have to end by themselves after their connection has closed.
+HANDLER_GRACE = 5.0
 _now = time.monotonic_ns
 
 
@@ -59,6 +61,7 @@ class TracedConnection:
         handlers: Handlers | None = None,
         default_handler: Handler | None = None,
         on_message: OnMessage | None = None,
+        handler_grace: float = HANDLER_GRACE,
     ) -> None:
         #: The sans-IO connection.
         self.core = core
@@ -67,6 +70,7 @@ class TracedConnection:
         self._handlers = dict(handlers or {})
         self._default_handler = default_handler
         self._on_message = on_message
+        self._handler_grace = handler_grace
         self._serving = bool(self._handlers) or default_handler is not None
         self._iterating = False
         self._open_spans: dict[int, Context] = {}
@@ -140,7 +144,7 @@ class TracedConnection:
     def call(self, method: str | None = None) -> Call:
         """A call of the peer: ``async with connection.call("method") as call:``.
 
-        Starting it raises Error: closed, busy, limit, role, invalid_argument.
+        Starting it raises WirespanError: closed, busy, limit, role, invalid_argument.
         """
         return Call(self, method, "call")
 
@@ -155,7 +159,7 @@ class TracedConnection:
         of the peer are answered ``unknown_method``.
         """
         if self._serving:
-            raise Error("this connection has handlers: calls go to them", kind="invalid_state")
+            raise InvalidStateError("this connection has handlers: calls go to them")
         self._iterating = True
         while True:
             if self._incoming:
@@ -168,7 +172,7 @@ class TracedConnection:
     async def send(self, body: Any, *, headers: Headers | None = None, json: bool = False) -> None:
         """Sends a message outside every call, with the context of the current span. Bodies are as for ``Call.send``.
 
-        Raises Error: closed, invalid_argument, limit.
+        Raises WirespanError: closed, invalid_argument, limit.
         """
         context = otel_context.get_current()
         await self._send(PLAIN, body, current_span_context(context), context, headers=headers, json=json)
@@ -176,7 +180,7 @@ class TracedConnection:
     async def recv(self) -> Message | None:
         """The next message outside every call; None when the connection has closed."""
         if self._on_message is not None:
-            raise Error("this connection has on_message: messages go to it", kind="invalid_state")
+            raise InvalidStateError("this connection has on_message: messages go to it")
         if self._serving:
             self.core.set_plain_policy("queue")
         while True:
@@ -360,10 +364,8 @@ class TracedConnection:
     ) -> None:
         if not isinstance(body, str | bytes | bytearray | memoryview):
             if body is None:
-                raise Error(
-                    "invalid_argument: body: must be given; send JSON null as 'null'",
-                    kind="invalid_argument",
-                    field="body",
+                raise InvalidArgumentError(
+                    "invalid_argument: body: must be given; send JSON null as 'null'", field="body"
                 )
             body, json = _json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode(), True
         own = list(headers) if headers else None
@@ -512,7 +514,7 @@ class TracedConnection:
             await handler(call)
         except Exception as error:
             call._finish(error)
-            if not isinstance(error, Error):
+            if not isinstance(error, WirespanError):
                 _logger.error("the handler of %r failed", call.method, exc_info=error)
         except BaseException as error:
             call._finish(error)
@@ -551,6 +553,13 @@ class TracedConnection:
         if self._writer is not None:
             self._writer.cancel()
         self._notify()
+        # Whoever reads or sends learns of it there. Who waits for something else must not wait for ever.
+        if self._tasks:
+            asyncio.get_running_loop().call_later(self._handler_grace, self._cancel_handlers)
+
+    def _cancel_handlers(self) -> None:
+        for task in self._tasks:
+            task.cancel()
 
     async def _join(self) -> None:
         """Waits for the connection's own tasks; a handler that closes its own connection does not wait for itself."""

@@ -1,4 +1,8 @@
-"""The one exception of this package, with a class for each kind that programs tell apart."""
+"""The exceptions of this package: one base class, and a subclass for each kind of error.
+
+The class of a kind is the kind in CamelCase with ``Error`` behind it: ``invalid_state`` raises ``InvalidStateError``.
+Where Python has a class that programs already catch for the same thing, the subclass derives from it too.
+"""
 
 from __future__ import annotations
 
@@ -6,86 +10,126 @@ import builtins
 from typing import ClassVar
 
 
-class Error(Exception):
-    """An error with its kind, the field it concerns and, for refused bytes, the reason and the byte offset.
+class WirespanError(Exception):
+    """The base of every error that this package raises.
 
-    ``kind`` is one of ``invalid_argument``, ``invalid_state``, ``malformed``, ``limit``, ``busy``, ``closed``,
-    ``cancelled``, ``remote``, ``timeout``, ``overflow``, ``role``, ``superseded``, ``io``, ``panic`` (SPEC.md,
-    chapter "Errors").
+    ``kind`` is one of :data:`wirespan.names.ERROR_KINDS` (SPEC.md, chapter "Errors"). ``field`` is the argument, option
+    or header that it concerns. For bytes that were refused, ``reason`` is one of :data:`wirespan.names.REFUSALS` and
+    ``offset`` the place of the first byte that is wrong. ``error_type`` is what the peer, or the end of a call, named.
     """
 
-    kind: str
-    field: str | None
-    reason: str | None
-    offset: int | None
-
-    _kinds: ClassVar[dict[str, type[Error]]] = {}
+    kind: ClassVar[str] = ""
 
     def __init__(
         self,
         message: str,
         *,
-        kind: str = "",
         field: str | None = None,
         reason: str | None = None,
         offset: int | None = None,
         error_type: str | None = None,
     ) -> None:
         super().__init__(message)
-        self.kind = kind
         self.field = field
         self.reason = reason
         self.offset = offset
-        #: The type of the error that the peer sent, where it sent one.
         self.error_type = error_type
 
-    @classmethod
-    def _of(cls, message: str, kind: str, field: str | None, reason: str | None, offset: int | None) -> Error:
-        made = cls._kinds.get(kind, cls)
-        return made(message, kind=kind, field=field, reason=reason, offset=offset)
 
-
-class InvalidArgumentError(Error, ValueError):
+class InvalidArgumentError(WirespanError, ValueError):
     """The program passed something that no run can accept."""
 
-
-class ClosedError(Error, ConnectionError):
-    """The connection is closed."""
+    kind = "invalid_argument"
 
 
-class CancelledError(Error):
-    """The call was cancelled by either side."""
+class InvalidStateError(WirespanError, RuntimeError):
+    """The operation does not fit the state of its object."""
+
+    kind = "invalid_state"
 
 
-class RemoteError(Error):
-    """The peer ended the call with an error; ``error_type`` names it."""
+class MalformedError(WirespanError, ValueError):
+    """Bytes do not follow their grammar; ``reason`` says how, ``offset`` where."""
+
+    kind = "malformed"
 
 
-class TimeoutError(Error, builtins.TimeoutError):
-    """A deadline passed."""
-
-
-class OverflowError(Error):
-    """A reader did not take its chunks in time."""
-
-
-class LimitError(Error):
+class LimitError(WirespanError):
     """A bound was reached."""
 
-
-Error._kinds.update(
-    invalid_argument=InvalidArgumentError,
-    closed=ClosedError,
-    cancelled=CancelledError,
-    remote=RemoteError,
-    timeout=TimeoutError,
-    overflow=OverflowError,
-    limit=LimitError,
-)
+    kind = "limit"
 
 
-def reader_error(kind: str, error_type: str | None) -> Error:
+class BusyError(WirespanError):
+    """A peer that is not known to speak Wirespan can serve one call at a time."""
+
+    kind = "busy"
+
+
+class ClosedError(WirespanError, ConnectionError):
+    """The connection is closed."""
+
+    kind = "closed"
+
+
+class CancelledError(WirespanError):
+    """The call was cancelled by either side."""
+
+    kind = "cancelled"
+
+
+class RemoteError(WirespanError):
+    """The peer ended the call with an error; ``error_type`` names it."""
+
+    kind = "remote"
+
+
+class TimeoutError(WirespanError, builtins.TimeoutError):
+    """A deadline passed."""
+
+    kind = "timeout"
+
+
+class OverflowError(WirespanError):
+    """A reader did not take its chunks in time."""
+
+    kind = "overflow"
+
+
+class RoleError(WirespanError):
+    """The peer has the role of this side: an echo, or a hub that relays."""
+
+    kind = "role"
+
+
+class SupersededError(WirespanError, ConnectionError):
+    """Another connection took the session over."""
+
+    kind = "superseded"
+
+
+class IoError(WirespanError, OSError):
+    """The transport failed."""
+
+    kind = "io"
+
+
+class PanicError(WirespanError, RuntimeError):
+    """A defect of the library, caught where it was called."""
+
+    kind = "panic"
+
+
+#: The class of each kind.
+BY_KIND: dict[str, type[WirespanError]] = {error.kind: error for error in WirespanError.__subclasses__()}
+
+
+def from_core(message: str, kind: str, field: str | None, reason: str | None, offset: int | None) -> WirespanError:
+    """The exception of an error of the core."""
+    return BY_KIND.get(kind, WirespanError)(message, field=field, reason=reason, offset=offset)
+
+
+def reader_error(kind: str, error_type: str | None) -> WirespanError:
     """Makes what a reader raises when its stream did not end well."""
     message = f"the call ended with the error {error_type}" if error_type else f"the call ended: {kind}"
-    error = Error._kinds.get(kind, Error)(message, kind=kind, error_type=error_type)
-    return error
+    return BY_KIND.get(kind, WirespanError)(message, error_type=error_type)

@@ -12,6 +12,9 @@ Across a broker the context is headers beside the payload:
     headers = Carry.capture().to_headers()
     with Carry.from_headers(headers):
         ...
+
+``send`` and ``process`` make the PRODUCER and CONSUMER spans of a broker. ``to_headers``, ``from_headers``,
+``plan_send`` and ``plan_process`` are the same without OpenTelemetry: they take and give span contexts and plans.
 """
 
 from __future__ import annotations
@@ -29,16 +32,32 @@ from typing import Any, Generic, ParamSpec, TypeVar
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, TracerProvider
+from opentelemetry.trace import Link, Span, Status, StatusCode, TracerProvider
 
 from ._context import current_baggage, current_span_context, remote_context, to_otel
-from ._core import SpanContext, carry_from_headers, carry_to_headers, plan_process
+from ._core import CarryHeaders, SpanContext, plan_process, plan_send
+from ._core import carry_from_headers as from_headers
+from ._core import carry_to_headers as to_headers
 from ._spans import SpanMaker
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-__all__ = ["Carried", "Carry", "ContextExecutor", "Queue", "ThreadQueue", "process"]
+__all__ = [
+    "Carried",
+    "Carry",
+    "CarryHeaders",
+    "ContextExecutor",
+    "Queue",
+    "ThreadQueue",
+    "from_headers",
+    "links_of",
+    "plan_process",
+    "plan_send",
+    "process",
+    "send",
+    "to_headers",
+]
 
 #: Attribute of a wait in a queue, in seconds.
 QUEUE_WAIT = "websocket.queue.wait"
@@ -47,18 +66,31 @@ QUEUE_WAIT = "websocket.queue.wait"
 class Carry:
     """The context of an item on its way, and when it left."""
 
-    __slots__ = ("_captured_ns", "_context", "_sent_unix_ns", "_span", "_token", "_variables", "session_id", "wait")
+    __slots__ = (
+        "_captured_ns",
+        "_context",
+        "_span",
+        "_token",
+        "_variables",
+        "context_invalid",
+        "sent_unix_ns",
+        "session_id",
+        "wait",
+    )
 
     def __init__(self) -> None:
         # Of what is captured in one process, the context is looked up when it is asked for.
         self._context: Context | None = None
         self._variables: contextvars.Context | None = None
         self._captured_ns: int | None = None
-        self._sent_unix_ns: int | None = None
         self._span: Span | None = None
         self._token: Token[Context] | None = None
         #: The session in which the item was sent, across a broker.
         self.session_id: str | None = None
+        #: When the item was sent, across a broker; Unix nanoseconds.
+        self.sent_unix_ns: int | None = None
+        #: Whether the headers beside the payload held a context that is invalid.
+        self.context_invalid = False
         #: How long the item waited, in seconds; None until it is restored, and where that is not known.
         self.wait: float | None = None
 
@@ -96,8 +128,8 @@ class Carry:
         if self.wait is None:
             if self._captured_ns is not None:
                 self.wait = max(0, time.monotonic_ns() - self._captured_ns) / 1e9
-            elif self._sent_unix_ns is not None:
-                self.wait = max(0, time.time_ns() - self._sent_unix_ns) / 1e9
+            elif self.sent_unix_ns is not None:
+                self.wait = max(0, time.time_ns() - self.sent_unix_ns) / 1e9
         return self
 
     def run(self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
@@ -139,7 +171,7 @@ class Carry:
         """
         names = list(baggage_out)
         return dict(
-            carry_to_headers(
+            to_headers(
                 current_span_context(self.context),
                 current_baggage(self.context) if names else None,
                 session_id or self.session_id,
@@ -158,15 +190,16 @@ class Carry:
         context that is current here.
         """
         pairs = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
-        span, baggage, session_id, sent, _ = carry_from_headers(pairs, list(baggage_in))
+        read = from_headers(pairs, list(baggage_in))
         carry = cls()
-        carry._context = remote_context(span, baggage, otel_context.get_current())
-        carry.session_id = session_id
-        carry._sent_unix_ns = sent
+        carry._context = remote_context(read.span, read.baggage, otel_context.get_current())
+        carry.session_id = read.session_id
+        carry.sent_unix_ns = read.sent_unix_ns
+        carry.context_invalid = read.context_invalid
         return carry
 
     def _item(self) -> tuple[SpanContext | None, str | None, int | None]:
-        return current_span_context(self.context), self.session_id, self._sent_unix_ns
+        return current_span_context(self.context), self.session_id, self.sent_unix_ns
 
 
 class Carried(Generic[_T]):
@@ -252,6 +285,23 @@ class ContextExecutor(Executor):
 
 
 @contextmanager
+def send(
+    destination: str | None = None,
+    *,
+    session_id: str | None = None,
+    baggage_out: Iterable[str] = (),
+    tracer_provider: TracerProvider | None = None,
+) -> Generator[dict[str, str], None, None]:
+    """Runs its block inside the PRODUCER span of sending an item to a broker, and ends it; gives the item's headers.
+
+    Baggage passes the allow-list ``baggage_out`` (``["*"]`` for all).
+    """
+    context = SpanMaker(tracer_provider).start(plan_send(destination, session_id))
+    with _ending(trace.get_current_span(context)):
+        yield Carry.capture().to_headers(session_id=session_id, baggage_out=baggage_out)
+
+
+@contextmanager
 def process(
     items: Sequence[Carry],
     destination: str | None = None,
@@ -266,10 +316,21 @@ def process(
     for item in items:
         item.restore()
     plan = plan_process(destination, [item._item() for item in items], continue_trace, time.time_ns())
-    context = SpanMaker(tracer_provider).start(plan)
-    span = trace.get_current_span(context)
-    with trace.use_span(span, end_on_exit=True, record_exception=True, set_status_on_exception=True):
+    span = trace.get_current_span(SpanMaker(tracer_provider).start(plan))
+    with _ending(span):
         yield span
+
+
+@contextmanager
+def _ending(span: Span) -> Generator[None, None, None]:
+    """Makes a span current, and ends it as its block ends."""
+    with trace.use_span(span, end_on_exit=True, record_exception=True, set_status_on_exception=False):
+        try:
+            yield
+        except Exception as error:
+            span.set_attribute("error.type", type(error).__name__)
+            span.set_status(Status(StatusCode.ERROR))
+            raise
 
 
 def links_of(carries: Iterable[Carry]) -> list[Link]:

@@ -23,7 +23,7 @@ from opentelemetry.propagators.textmap import (
 from opentelemetry.trace import NonRecordingSpan
 
 from ._context import current_span_context, to_otel
-from ._core import decode_baggage, encode_baggage, extract
+from ._core import extract, format_baggage, parse_baggage
 
 _CarrierT = TypeVar("_CarrierT")
 
@@ -50,10 +50,10 @@ class Propagator(TextMapPropagator):
     ) -> Context:
         """Adds what the carrier holds to a context."""
         context = otel_context.get_current() if context is None else context
-        span, _ = extract(_values(getter.get(carrier, "traceparent")), _values(getter.get(carrier, "tracestate")))
+        span = extract(_values(getter.get(carrier, "traceparent")), _values(getter.get(carrier, "tracestate")))
         if span is not None:
             context = trace.set_span_in_context(NonRecordingSpan(to_otel(span)), context)
-        members, _ = decode_baggage(_values(getter.get(carrier, "baggage")))
+        members, _ = parse_baggage(_values(getter.get(carrier, "baggage")))
         properties = {}
         for name, value, property_text in members:
             context = otel_baggage.set_baggage(name, value, context)
@@ -83,7 +83,7 @@ class Propagator(TextMapPropagator):
                 known, property_text = kept.get(name, (None, ""))
                 # Properties belong to the value that they came with.
                 members.append((name, str(value), property_text if known == value else ""))
-            header, _ = encode_baggage(members)
+            header, _ = format_baggage(members)
             if header:
                 setter.set(carrier, "baggage", header)
 

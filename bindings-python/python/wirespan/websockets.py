@@ -33,7 +33,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from ._connection import Handler, Handlers, OnMessage, TracedConnection, _now
+from ._connection import HANDLER_GRACE, Handler, Handlers, OnMessage, TracedConnection, _now
 from ._context import current_span_context
 from ._core import Connection, HandshakeRequest, SessionRegistry
 from ._spans import SpanMaker
@@ -104,8 +104,8 @@ def _split(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 class connect:
     """Connects to a server: ``async with connect(uri) as connection:`` or ``connection = await connect(uri)``.
 
-    ``handlers`` serve calls that the server makes. Raises what ``websockets.connect`` raises, and Error
-    (invalid_argument) for options out of their bounds.
+    ``handlers`` serve calls that the server makes; ``handler_grace`` is as for :class:`serve`. Raises what
+    ``websockets.connect`` raises, and ``InvalidArgumentError`` for options out of their bounds.
     """
 
     def __init__(
@@ -115,6 +115,7 @@ class connect:
         handlers: Handlers | None = None,
         default_handler: Handler | None = None,
         on_message: OnMessage | None = None,
+        handler_grace: float = HANDLER_GRACE,
         tracer_provider: TracerProvider | None = None,
         additional_headers: Any = None,
         subprotocols: Sequence[str] | None = None,
@@ -134,6 +135,7 @@ class connect:
             handlers=handlers,
             default_handler=default_handler,
             on_message=on_message,
+            handler_grace=handler_grace,
         )
 
     async def _connect(self) -> TracedConnection:
@@ -222,6 +224,9 @@ class serve:
     methods. ``on_message`` gets plain messages as ``(connection, message)``, inside the message's context.
     ``on_connect`` is run for each connection. ``vouch`` says whether a client may use the session id that it
     proposes: ``(session_id, request) -> bool``.
+
+    When a connection closes, every open call of it has failed: its span has ended with an error, ``recv`` and ``send``
+    raise ``ClosedError``. A handler that does not end within ``handler_grace`` seconds is cancelled.
     """
 
     def __init__(
@@ -235,6 +240,7 @@ class serve:
         on_connect: OnConnect | None = None,
         vouch: Vouch | None = None,
         registry: SessionRegistry | None = None,
+        handler_grace: float = HANDLER_GRACE,
         tracer_provider: TracerProvider | None = None,
         **kwargs: Any,
     ) -> None:
@@ -246,6 +252,7 @@ class serve:
         self._on_message = on_message
         self._on_connect = on_connect
         self._vouch = vouch
+        self._handler_grace = handler_grace
         self._registry = SessionRegistry() if registry is None else registry
         self._spans = SpanMaker(tracer_provider)
         self._by_id: dict[int, TracedConnection] = {}
@@ -308,6 +315,7 @@ class serve:
             handlers=self._handlers,
             default_handler=self._default_handler,
             on_message=self._on_message,
+            handler_grace=self._handler_grace,
         )
         connection.start_handshake(None, None)
         headers, subprotocol = core.response(handshake, response.headers.get("Sec-WebSocket-Protocol"))

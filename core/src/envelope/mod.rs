@@ -254,6 +254,20 @@ pub fn open(
 /// # Ok::<(), wirespan::Error>(())
 /// ```
 pub fn wrap(fields: &HeadFields<'_>, body: Body<'_>) -> Result<Vec<u8>, Error> {
+    wrap_within(fields, body, limits::MAX_NESTING, limits::MAX_HEADER_BYTES).map(|(bytes, _)| bytes)
+}
+
+/// Makes an envelope within bounds of one's own, as [`wrap`], and says what was left out to stay within them.
+///
+/// # Errors
+///
+/// As [`wrap`].
+pub fn wrap_within(
+    fields: &HeadFields<'_>,
+    body: Body<'_>,
+    max_nesting: usize,
+    max_header_bytes: usize,
+) -> Result<(Vec<u8>, Written), Error> {
     check_own_headers(fields.own)?;
     type Rule = fn(&str) -> bool;
     let rules: [(&'static str, Option<&str>, Rule); 3] = [
@@ -269,11 +283,11 @@ pub fn wrap(fields: &HeadFields<'_>, body: Body<'_>) -> Result<Vec<u8>, Error> {
             ));
         }
     }
-    let (content, framed) = frame_body(body, limits::MAX_NESTING);
+    let (content, framed) = frame_body(body, max_nesting);
     let fields = HeadFields { content, ..*fields };
     let mut head = Vec::new();
-    write_head(&mut head, body.form(), &fields, limits::MAX_HEADER_BYTES)?;
-    Ok(Frame::new(body.form(), &head, framed).to_vec())
+    let written = write_head(&mut head, body.form(), &fields, max_header_bytes)?;
+    Ok((Frame::new(body.form(), &head, framed).to_vec(), written))
 }
 
 /// Decides how a body stands in an envelope, and what `content` says of it.

@@ -176,7 +176,7 @@ def test_it_ends_while_an_order_is_spoken(start: Start) -> None:
 
     async def speak_for_ever() -> None:
         async with wirespan.websockets.connect(f"ws://127.0.0.1:{port}") as connection:
-            with pytest.raises(wirespan.Error):
+            with pytest.raises(wirespan.WirespanError):
                 async with connection.call("transcribe") as call:
                     await call.send(bytes(1280))
                     await asyncio.sleep(0.3)
