@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::markup::escaped;
-use super::{Reached, Report, cut};
+use super::{Cell, Reached, Report, cut};
 use crate::mutants::MutantRun;
 use crate::run::{DriverRun, Failure, SPEC_VERSION};
 use crate::suite::rules::{Rule, SPEC, rules};
@@ -18,6 +18,9 @@ const SPEC_ADDRESS: &str = concat!(
 );
 /// A value is shown up to so many bytes; the JSON has all of it.
 const MAX_VALUE: usize = 4096;
+
+/// The name of the last row.
+const TOTAL: &str = "total";
 
 /// The report as a page.
 #[must_use]
@@ -45,8 +48,8 @@ pub fn render(report: &Report<'_>) -> String {
         mutants(&mut out, runs);
     }
     let known = rules(SPEC);
-    for run in report.runs {
-        failures(&mut out, report, run, &known);
+    for (number, run) in report.runs.iter().enumerate() {
+        failures(&mut out, report, (number, run), &known);
     }
     out.push_str("</main></body></html>\n");
     out
@@ -54,7 +57,7 @@ pub fn render(report: &Report<'_>) -> String {
 
 fn matrix(out: &mut String, report: &Report<'_>) {
     out.push_str(
-        "<h2>Chapters</h2>\n<div class=\"wide\"><table><thead><tr><th scope=\"col\">chapter</th>",
+        "<h2>Chapters</h2>\n<div class=\"wide\"><table class=\"matrix\"><thead><tr><th scope=\"col\" class=\"text\">chapter</th>",
     );
     for run in report.runs {
         let _ = write!(out, "<th scope=\"col\">{}</th>", escaped(&run.name));
@@ -63,41 +66,40 @@ fn matrix(out: &mut String, report: &Report<'_>) {
     for chapter in Suite::chapters(report.cases) {
         row(out, report, &chapter, |case| case.chapter == chapter);
     }
-    row(out, report, "total", |_| true);
+    row(out, report, TOTAL, |_| true);
     out.push_str("</tbody></table></div>\n");
 }
 
 fn row(out: &mut String, report: &Report<'_>, name: &str, of: impl Fn(&Case) -> bool) {
     let _ = write!(out, "<tr><th scope=\"row\">{}</th>", escaped(name));
-    for run in report.runs {
-        let [passed, failed, skipped] = run.count(report.cases, &of);
-        let known = report
-            .failures(run)
-            .filter(|(case, failure)| of(case) && failure.known.is_some())
-            .count();
-        let class = match (passed, failed - known, known + skipped) {
-            (_, 1.., _) => "bad",
-            (_, _, 1..) => "partly",
-            (0, 0, 0) => "none",
+    for (number, run) in report.runs.iter().enumerate() {
+        let cell = Cell::of(report, run, &of);
+        let class = match &cell {
+            Cell { failed: 1.., .. } => "bad",
+            Cell { known: 1.., .. } => "partly",
+            Cell { passed: 0, .. } => "none",
+            Cell { skipped: 1.., .. } => "partly",
             _ => "good",
         };
-        let mut text = passed.to_string();
-        for (count, what) in [
-            (failed - known, "failed"),
-            (known, "known"),
-            (skipped, "skipped"),
-        ] {
-            if count > 0 {
-                let _ = write!(text, ", {count} {what}");
-            }
-        }
+        let text = cell.text();
+        let linked = cell.failed + cell.known > 0 && name != TOTAL;
+        let text = if linked {
+            format!("<a href=\"#{}\">{text}</a>", place(number, name))
+        } else {
+            text
+        };
         let _ = write!(out, "<td class=\"{class}\">{text}</td>");
     }
     out.push_str("</tr>\n");
 }
 
+/// Where the failures of a driver in a chapter are on the page.
+fn place(driver: usize, chapter: &str) -> String {
+    escaped(&format!("driver-{}-{chapter}", driver + 1))
+}
+
 fn drivers(out: &mut String, report: &Report<'_>) {
-    out.push_str("<h2>Drivers</h2>\n<div class=\"wide\"><table><thead><tr><th scope=\"col\">driver</th><th scope=\"col\">implementation</th>");
+    out.push_str("<h2>Drivers</h2>\n<div class=\"wide\"><table><thead><tr><th scope=\"col\" class=\"text\">driver</th><th scope=\"col\" class=\"text\">implementation</th>");
     for level in &crate::suite::LEVELS {
         let _ = write!(out, "<th scope=\"col\">{}</th>", level.name);
     }
@@ -117,7 +119,7 @@ fn drivers(out: &mut String, report: &Report<'_>) {
             let class = match reached {
                 Reached::Yes => "good",
                 Reached::No => "bad",
-                Reached::Unknown => "none",
+                Reached::NotClaimed | Reached::Unknown => "none",
             };
             let _ = write!(out, "<td class=\"{class}\">{}</td>", reached.name());
         }
@@ -150,7 +152,7 @@ fn mutants(out: &mut String, runs: &[MutantRun]) {
     let _ = writeln!(
         out,
         "<h2>Mutants</h2>\n<p class=\"{class}\">{caught} of {} caught.</p>\n<details><summary>Each mutant</summary>\n<div class=\"wide\"><table>\
-         <thead><tr><th scope=\"col\">mutant</th><th scope=\"col\">fault</th><th scope=\"col\">caught by</th></tr></thead><tbody>",
+         <thead><tr><th scope=\"col\" class=\"text\">mutant</th><th scope=\"col\" class=\"text\">fault</th><th scope=\"col\" class=\"text\">caught by</th></tr></thead><tbody>",
         runs.len()
     );
     for run in runs {
@@ -169,12 +171,25 @@ fn mutants(out: &mut String, runs: &[MutantRun]) {
     out.push_str("</tbody></table></div></details>\n");
 }
 
-fn failures(out: &mut String, report: &Report<'_>, run: &DriverRun, known: &[Rule]) {
-    let mut any = false;
+fn failures(
+    out: &mut String,
+    report: &Report<'_>,
+    (number, run): (usize, &DriverRun),
+    known: &[Rule],
+) {
+    let mut chapter = None;
     for (case, failure) in report.failures(run) {
-        if !any {
+        if chapter.is_none() {
             let _ = writeln!(out, "<h2>Failures of {}</h2>", escaped(&run.name));
-            any = true;
+        }
+        if chapter != Some(&case.chapter) {
+            let _ = writeln!(
+                out,
+                "<h3 id=\"{}\">{}</h3>",
+                place(number, &case.chapter),
+                escaped(&case.chapter)
+            );
+            chapter = Some(&case.chapter);
         }
         one(out, case, failure, known);
     }
@@ -206,7 +221,7 @@ fn one(out: &mut String, case: &Case, failure: &Failure, known: &[Rule]) {
         let _ = writeln!(
             out,
             "<li><a href=\"{SPEC_ADDRESS}#{id}\">{id}</a> {}</li>",
-            escaped(text)
+            inline(text)
         );
     }
     out.push_str("</ul>\n");
@@ -234,8 +249,38 @@ fn one(out: &mut String, case: &Case, failure: &Failure, known: &[Rule]) {
     out.push_str("</details>\n");
 }
 
+/// The text of a rule: its code and its links to other rules, everything else as it is.
+fn inline(text: &str) -> String {
+    let mut out = String::new();
+    for (index, part) in text.split('`').enumerate() {
+        if index % 2 == 1 {
+            let _ = write!(out, "<code>{}</code>", escaped(part));
+            continue;
+        }
+        let mut rest = part;
+        while let Some((before, name, anchor, behind)) = next_link(rest) {
+            let (before, name, anchor) = (escaped(before), escaped(name), escaped(anchor));
+            let _ = write!(
+                out,
+                "{before}<a href=\"{SPEC_ADDRESS}#{anchor}\">{name}</a>"
+            );
+            rest = behind;
+        }
+        out.push_str(&escaped(rest));
+    }
+    out
+}
+
+/// The first `[name](#anchor)` of a text, with what stands before and behind it.
+fn next_link(text: &str) -> Option<(&str, &str, &str, &str)> {
+    let (front, rest) = text.split_once("](#")?;
+    let (before, name) = front.rsplit_once('[')?;
+    let (anchor, behind) = rest.split_once(')')?;
+    Some((before, name, anchor, behind))
+}
+
 fn differences(out: &mut String, failure: &Failure) {
-    out.push_str("<div class=\"wide\"><table><thead><tr><th scope=\"col\">where</th><th scope=\"col\">expected</th><th scope=\"col\">got</th></tr></thead><tbody>\n");
+    out.push_str("<div class=\"wide\"><table><thead><tr><th scope=\"col\" class=\"text\">where</th><th scope=\"col\" class=\"text\">expected</th><th scope=\"col\" class=\"text\">got</th></tr></thead><tbody>\n");
     let shown = |value: &Option<Value>| match value {
         Some(value) => format!(
             "<code>{}</code>",
@@ -282,10 +327,26 @@ p.good,p.bad,p.partly{display:inline-block;padding:.3rem .7rem;border-radius:.3r
 .wide{overflow-x:auto}table{border-collapse:collapse}
 th,td{border:1px solid var(--line);padding:.3rem .6rem;text-align:right;vertical-align:top;font-variant-numeric:tabular-nums}
 thead th{background:var(--shade);font-weight:600}th[scope=row]{text-align:left;font-weight:500}
-td.text{text-align:left;overflow-wrap:anywhere}tbody tr:last-child>th[scope=row]{font-weight:600}
+th.text{text-align:left}td a{color:inherit}td.text{text-align:left;overflow-wrap:anywhere}.matrix tbody tr:last-child>th{font-weight:600}
 .good{background:var(--good-bg);color:var(--good)}.bad{background:var(--bad-bg);color:var(--bad)}.partly{background:var(--partly-bg);color:var(--partly)}.none{color:var(--soft)}
 ul.bad{padding:.6rem .6rem .6rem 2rem;border-radius:.3rem}ul.rules{padding-left:1.2rem;color:var(--soft)}
 details{border:1px solid var(--line);border-radius:.3rem;margin:.4rem 0;padding:.3rem .8rem}details>summary{cursor:pointer}
 details.failed{border-left:4px solid var(--bad)}details.known{border-left:4px solid var(--partly)}details[open]>summary{margin-bottom:.5rem}
 pre{background:var(--shade);padding:.6rem;border-radius:.3rem;overflow-x:auto;white-space:pre-wrap;overflow-wrap:anywhere;margin:.2rem 0}
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::inline;
+
+    #[test]
+    fn rules_are_shown_with_their_code_and_links() {
+        let address = super::SPEC_ADDRESS;
+        assert_eq!(
+            inline("`<a>` is [no] link as [TX-6](#TX-6), and this [neither]: <link>."),
+            format!(
+                "<code>&lt;a&gt;</code> is [no] link as <a href=\"{address}#TX-6\">TX-6</a>, and this [neither]: &lt;link&gt;."
+            )
+        );
+    }
+}

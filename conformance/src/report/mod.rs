@@ -30,8 +30,10 @@ pub struct Report<'a> {
 pub enum Reached {
     /// All features are declared and all cases pass.
     Yes,
-    /// Something fails, or a feature is not declared.
+    /// All features are declared, and something fails.
     No,
+    /// Not all features are declared.
+    NotClaimed,
     /// Not all cases of the suite were run, or the level has none.
     Unknown,
 }
@@ -43,6 +45,7 @@ impl Reached {
         match self {
             Self::Yes => "reached",
             Self::No => "not reached",
+            Self::NotClaimed => "not claimed",
             Self::Unknown => "unknown",
         }
     }
@@ -89,12 +92,52 @@ impl<'a> Report<'a> {
                 .iter()
                 .all(|feature| run.hello.features.iter().any(|one| one == feature));
             let reached = match (passed, failed + skipped) {
-                _ if !self.complete => Reached::Unknown,
+                _ if !declared => Reached::NotClaimed,
                 (0, 0) => Reached::Unknown,
-                (_, 0) if declared => Reached::Yes,
+                _ if !self.complete => Reached::Unknown,
+                (_, 0) => Reached::Yes,
                 _ => Reached::No,
             };
             (level, reached)
         })
+    }
+}
+
+/// What a cell of the table says.
+struct Cell {
+    passed: usize,
+    failed: usize,
+    known: usize,
+    skipped: usize,
+}
+
+impl Cell {
+    fn of(report: &Report<'_>, run: &DriverRun, of: impl Fn(&Case) -> bool) -> Self {
+        let known = report
+            .failures(run)
+            .filter(|(case, failure)| of(case) && failure.known.is_some())
+            .count();
+        let [passed, failed, skipped] = run.count(report.cases, of);
+        Self {
+            passed,
+            failed: failed - known,
+            known,
+            skipped,
+        }
+    }
+
+    fn text(&self) -> String {
+        let counts = [
+            (self.passed, "passed"),
+            (self.failed, "FAILED"),
+            (self.known, "known"),
+            (self.skipped, "skipped"),
+        ];
+        let parts: Vec<String> = counts
+            .into_iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect();
+        parts.join(", ")
     }
 }

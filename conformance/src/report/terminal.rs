@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::{Reached, Report, cut};
+use super::{Cell, Reached, Report, cut};
 use crate::mutants::MutantRun;
 use crate::run::{DriverRun, Failure};
 use crate::suite::{Case, Suite};
@@ -128,7 +128,7 @@ fn table(report: &Report<'_>) -> String {
             push(
                 &mut rows,
                 last,
-                cell(report, run, |case| case.chapter == chapter),
+                Cell::of(report, run, |case| case.chapter == chapter).text(),
             );
         }
     }
@@ -136,7 +136,7 @@ fn table(report: &Report<'_>) -> String {
     rows.push(vec!["levels".to_owned()]);
     for run in report.runs {
         let last = rows.len() - 1;
-        push(&mut rows, last - 1, cell(report, run, |_| true));
+        push(&mut rows, last - 1, Cell::of(report, run, |_| true).text());
         let reached: Vec<&str> = report
             .levels(run)
             .filter(|(_, reached)| *reached == Reached::Yes)
@@ -156,25 +156,6 @@ fn push(rows: &mut [Vec<String>], row: usize, cell: String) {
     if let Some(row) = rows.get_mut(row) {
         row.push(cell);
     }
-}
-
-fn cell(report: &Report<'_>, run: &DriverRun, of: impl Fn(&Case) -> bool) -> String {
-    let known = report
-        .failures(run)
-        .filter(|(case, failure)| of(case) && failure.known.is_some())
-        .count();
-    let [passed, failed, skipped] = run.count(report.cases, of);
-    let mut parts = vec![format!("{passed} passed")];
-    for (count, what) in [
-        (failed - known, "FAILED"),
-        (known, "known"),
-        (skipped, "skipped"),
-    ] {
-        if count > 0 {
-            parts.push(format!("{count} {what}"));
-        }
-    }
-    parts.join(", ")
 }
 
 fn aligned(rows: &[Vec<String>]) -> String {

@@ -50,15 +50,11 @@ impl Failure {
 
     pub(crate) fn different(differences: Vec<Difference>, got: Value) -> Box<Self> {
         let place = differences.first().map_or("", |first| first.path.as_str());
-        let more = differences.len().saturating_sub(1);
-        let mut reason = if place.is_empty() {
-            "the output is another".to_owned()
-        } else {
-            format!("another {place}")
+        let reason = match (place, differences.len().saturating_sub(1)) {
+            ("", _) => "the output differs".to_owned(),
+            (place, 0) => format!("differs at {place}"),
+            (place, more) => format!("differs at {place}, and at {more} more"),
         };
-        if more > 0 {
-            reason = format!("{reason}, and {more} more");
-        }
         Box::new(Self {
             reason,
             differences,

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -98,7 +98,7 @@ impl std::fmt::Display for Trouble {
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
-    to: Option<SyncSender<String>>,
+    to: Option<Sender<String>>,
     from: Receiver<Line>,
     errors: Arc<Mutex<Tail>>,
     error_reader: Option<JoinHandle<()>>,
@@ -134,7 +134,8 @@ impl Process {
         else {
             return Err(Error::new("a driver without standard streams"));
         };
-        let (to, lines) = sync_channel(1);
+        // One request is under way at a time, so this holds few; it must never block whoever watches the clock.
+        let (to, lines) = channel();
         thread::spawn(move || write_lines(stdin, &lines));
         let (sender, from) = sync_channel(16);
         thread::spawn(move || read_lines(stdout, &sender));
@@ -339,8 +340,7 @@ fn write_lines(mut stdin: ChildStdin, lines: &Receiver<String>) {
             .and_then(|()| stdin.flush())
             .is_err()
         {
-            // Whoever sends notices by the output; the channel must not block it.
-            while lines.recv().is_ok() {}
+            // Whoever sends notices by the output.
             return;
         }
     }

@@ -133,7 +133,7 @@ fn another_output_is_a_failure_that_says_where() {
         failure["differences"][1],
         json!({"path": "more", "got": [null]})
     );
-    assert_eq!(failure["reason"], "another traceparent, and 1 more");
+    assert_eq!(failure["reason"], "differs at traceparent, and at 1 more");
 }
 
 #[test]
@@ -271,14 +271,19 @@ fn filters_choose_cases() {
         (["--feature", "tracestate"], 1),
         (["--level", "calls"], 1),
     ] {
-        let (ran, report) = run(&["good"], &filter);
+        let (ran, report) = run(
+            &["good traceparent tracestate baggage propagate text binary"],
+            &filter,
+        );
         assert_eq!(
             (ran.code, &report["cases"]),
             (0, &json!(count)),
             "{filter:?}"
         );
+        let levels = &report["drivers"]["good"]["levels"];
         assert_eq!(
-            report["drivers"]["good"]["levels"]["reader"], "unknown",
+            json!([levels["reader"], levels["carry"]]),
+            json!(["unknown", "not claimed"]),
             "{filter:?}"
         );
     }

@@ -37,7 +37,7 @@ fn junit_is_xml_with_the_right_counts() {
     let output = python.wait_with_output().unwrap();
     assert_eq!(
         String::from_utf8(output.stdout).unwrap().trim(),
-        "[('other-output.demo', '5', '1', '2')] [('demo/trigger', 'another traceparent, and 1 more')]"
+        "[('other-output.demo', '5', '1', '2')] [('demo/trigger', 'differs at traceparent, and at 1 more')]"
     );
 }
 
@@ -60,7 +60,7 @@ fn the_page_needs_nothing_else_and_escapes_everything() {
     }
     assert!(page.contains("conformance/SPEC.md#TC-2\">TC-2</a>"));
     assert!(page.contains(
-        "<td class=\"bad\">2, 1 failed, 2 skipped</td><td class=\"partly\">3, 2 skipped</td>"
+        "<td class=\"bad\"><a href=\"#driver-1-demo\">2 passed, 1 FAILED, 2 skipped</a></td><td class=\"partly\">3 passed, 2 skipped</td>"
     ));
 }
 
