@@ -108,7 +108,7 @@ fn greet(process: &mut Process) -> Result<Hello, String> {
     let mut request = Map::new();
     request.insert("do".to_owned(), "hello".into());
     let answer = process
-        .ask(request)
+        .ask_first(request)
         .map_err(|trouble| trouble.to_string())?;
     let shown = Value::Object(answer.clone()).to_string();
     let hello: Hello = serde_json::from_value(Value::Object(answer))

@@ -118,6 +118,8 @@ enum Line {
 const MAX_LINE: usize = 64 * 1024 * 1024;
 /// What is kept of standard error for one case.
 const MAX_ERRORS: usize = 4096;
+/// How long a driver may take to start and say hello: some languages start slowly, and builds run beside it.
+const START_LIMIT: Duration = Duration::from_secs(30);
 /// How long a driver may take to be gone after its last line.
 const EXIT_WAIT: Duration = Duration::from_secs(5);
 
@@ -161,7 +163,27 @@ impl Process {
     /// [`Trouble`]; after it this driver is ended and answers nothing more.
     pub(super) fn ask(
         &mut self,
+        request: Map<String, Value>,
+    ) -> Result<Map<String, Value>, Trouble> {
+        self.ask_within(request, self.limit)
+    }
+
+    /// As [`Self::ask`], for the first request: the start of the driver counts in.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::ask`].
+    pub(super) fn ask_first(
+        &mut self,
+        request: Map<String, Value>,
+    ) -> Result<Map<String, Value>, Trouble> {
+        self.ask_within(request, self.limit.max(START_LIMIT))
+    }
+
+    fn ask_within(
+        &mut self,
         mut request: Map<String, Value>,
+        limit: Duration,
     ) -> Result<Map<String, Value>, Trouble> {
         self.seq += 1;
         request.insert("seq".to_owned(), self.seq.into());
@@ -171,15 +193,15 @@ impl Process {
             // A driver that is gone is noticed by its output.
             let _ = to.send(line);
         }
-        let answer = self.answer();
+        let answer = self.answer(limit);
         if answer.is_err() {
             self.kill();
         }
         answer
     }
 
-    fn answer(&mut self) -> Result<Map<String, Value>, Trouble> {
-        let line = match self.from.recv_timeout(self.limit) {
+    fn answer(&mut self, limit: Duration) -> Result<Map<String, Value>, Trouble> {
+        let line = match self.from.recv_timeout(limit) {
             Ok(Line::Bytes(line)) => line,
             Ok(Line::TooLong) => {
                 return Err(Trouble::Protocol(format!(
@@ -189,7 +211,7 @@ impl Process {
             Ok(Line::End) | Err(RecvTimeoutError::Disconnected) => {
                 return Err(Trouble::Gone(self.how_it_ended()));
             }
-            Err(RecvTimeoutError::Timeout) => return Err(Trouble::Timeout(self.limit)),
+            Err(RecvTimeoutError::Timeout) => return Err(Trouble::Timeout(limit)),
         };
         let mut answer = match serde_json::from_slice(&line) {
             Ok(Value::Object(answer)) => answer,

@@ -84,11 +84,11 @@ def main():
         elif request["op"] == "connection":
             say({"seq": seq, "output": script(request["input"]["steps"])})
         else:
+            if KIND == "always-hangs":
+                time.sleep(60)
             (value,) = request["input"]["values"] or [None]
             if KIND == "once" and value == "trigger":
                 sys.exit(1)
-            if KIND == "always-hangs":
-                time.sleep(60)
             if value != "trigger" or not misbehave(seq):
                 say({"seq": seq, "output": {"traceparent": value} if value else {}})
 

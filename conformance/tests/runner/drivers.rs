@@ -234,6 +234,37 @@ fn a_driver_that_does_not_start_again_fails_the_rest() {
 }
 
 #[test]
+fn a_driver_that_always_takes_too_long_is_not_waited_for_forever() {
+    let driver = bad("always-hangs");
+    let ran = Ran::of(&[
+        "run",
+        "--driver",
+        &driver,
+        "--feature",
+        "traceparent",
+        "--timeout",
+        "0.2",
+        "--jobs",
+        "1",
+        "--show",
+        "9",
+    ]);
+    assert_eq!(ran.code, 1);
+    assert_eq!(
+        ran.out.matches("no answer within 0.2 s").count(),
+        5,
+        "{}",
+        ran.out
+    );
+    assert!(
+        ran.out
+            .contains("not asked: 5 cases in a row took too long"),
+        "{}",
+        ran.out
+    );
+}
+
+#[test]
 fn drivers_run_side_by_side_under_names_of_their_own() {
     let first = bad("good");
     let command = first.split_once('=').unwrap().1;

@@ -134,3 +134,48 @@ fn a_source_can_be_one_file_and_its_driver_elsewhere() {
     let (ran, _) = mutants(list, "source/driver.py", "python3 {source} {here}");
     assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
 }
+
+#[test]
+fn a_run_takes_mutants_into_its_report() {
+    let folder = Folder::new();
+    let list = json!([
+        mutant("other-name", "\"example\"", "\"<specimen>\""),
+        mutant("random", "& 3", "& 1")
+    ]);
+    let set = json!({"driver": "python3 driver.py", "source": here("examples"), "mutants": list});
+    let file = folder.write("mutants.json", &set.to_string());
+    let (report, page) = (folder.path("report.json"), folder.path("report.html"));
+    let driver = format!("python3 '{}'", here("examples/driver.py").display());
+    let mut arguments = vec![
+        "run",
+        "--driver",
+        &driver,
+        "--feature",
+        "traceparent",
+        "--mutants",
+        file.to_str().unwrap(),
+    ];
+    arguments.extend([
+        "--json",
+        report.to_str().unwrap(),
+        "--html",
+        page.to_str().unwrap(),
+    ]);
+    let ran = Ran::of(&arguments);
+    assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);
+    let report: Value = serde_json::from_str(&fs::read_to_string(report).unwrap()).unwrap();
+    assert_eq!(
+        json!([
+            report["mutants"]["total"],
+            report["mutants"]["survivors"],
+            report["passed"]
+        ]),
+        json!([2, ["other-name"], false])
+    );
+    assert_eq!(report["drivers"]["example python"]["failed"], 0);
+    assert!(
+        fs::read_to_string(page)
+            .unwrap()
+            .contains("<p class=\"bad\">1 of 2 caught.</p>")
+    );
+}
