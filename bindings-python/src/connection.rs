@@ -10,7 +10,7 @@ use wirespan::connection::{
     Payload as Delivered, Peer, PlainPolicy, RequestTarget, SpanKey, StreamKey, Vouch,
 };
 use wirespan::counters::Counter;
-use wirespan::envelope::{Body, Form, Role};
+use wirespan::envelope::{Body, Form, Frame, Role};
 
 use crate::error::{invalid, raise};
 use crate::event::Event;
@@ -98,6 +98,27 @@ fn delivered(
         (Form::Text, Ok(text)) => Ok(PyString::new(py, text).into_any().unbind()),
         // A text message that is none is delivered as its bytes.
         _ => Ok(PyBytes::new(py, part).into_any().unbind()),
+    }
+}
+
+/// Bytes of a frame from which on filling it with zeros costs more than a writer.
+const WRITTEN_BYTES: usize = 16 * 1024;
+
+/// A frame in memory of Python, copied once.
+fn frame_bytes<'py>(py: Python<'py>, frame: &Frame<'_>) -> PyResult<Bound<'py, PyBytes>> {
+    match frame.parts() {
+        Some(parts) if frame.len() >= WRITTEN_BYTES => {
+            PyBytes::new_with_writer(py, frame.len(), |writer| {
+                parts
+                    .into_iter()
+                    .try_for_each(|part| writer.write_bytes(part))
+            })
+        }
+        _ => PyBytes::new_with(py, frame.len(), |buffer| {
+            // The buffer has the length that the frame said.
+            let _ = frame.copy_to(buffer);
+            Ok(())
+        }),
     }
 }
 
@@ -357,12 +378,7 @@ impl Connection {
             }
         };
         let is_text = frame.form() == Form::Text;
-        let bytes = PyBytes::new_with(py, frame.len(), |buffer| {
-            // The buffer has the length that the frame said.
-            let _ = frame.copy_to(buffer);
-            Ok(())
-        })?;
-        Ok((is_text, bytes))
+        Ok((is_text, frame_bytes(py, &frame)?))
     }
 
     /// Ends this side's direction of a stream; the message that says so is an event.

@@ -9,6 +9,7 @@ mod event;
 mod handshake;
 mod metrics;
 mod options;
+mod otel;
 mod plan;
 mod received;
 mod trace;
@@ -37,6 +38,8 @@ mod _core {
     use super::handshake::SessionRegistry;
     #[pymodule_export]
     use super::metrics::{StreamMetrics, Summary};
+    #[pymodule_export]
+    use super::otel::{from_otel, remote_span_context, to_otel};
     #[pymodule_export]
     use super::plan::Plan;
     #[pymodule_export]

@@ -8,12 +8,15 @@ from collections.abc import Mapping
 from opentelemetry import baggage as otel_baggage
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import NonRecordingSpan, TraceFlags, TraceState
+from opentelemetry.trace import NonRecordingSpan, TraceState
 
-from ._core import SpanContext
+from ._core import SpanContext, remote_span_context, to_otel
+from ._core import from_otel as to_core
+
+__all__ = ["current_baggage", "current_span_context", "remote_context", "to_core", "to_otel"]
 
 
-class _TraceState(TraceState):
+class LevelTwoTraceState(TraceState):
     """Members that the core has read. The class of the API knows the grammar of level 1 only and would drop some."""
 
     def __init__(self, header: str) -> None:
@@ -21,39 +24,24 @@ class _TraceState(TraceState):
         self._dict = OrderedDict(member.split("=", 1) for member in header.split(","))
 
 
-def to_core(span_context: trace.SpanContext) -> SpanContext | None:
-    """The core's context of a span; None if the span has no valid one."""
-    if not span_context.is_valid:
-        return None
-    state = span_context.trace_state
-    return SpanContext(
-        span_context.trace_id,
-        span_context.span_id,
-        int(span_context.trace_flags),
-        state.to_header() if state else "",
-    )
-
-
 def current_span_context(context: Context | None = None) -> SpanContext | None:
     """The core's context of the span that is current."""
     return to_core(trace.get_current_span(context).get_span_context())
-
-
-def to_otel(span: SpanContext) -> trace.SpanContext:
-    """The OpenTelemetry API's context of a remote span."""
-    state = _TraceState(span.trace_state) if span.trace_state else TraceState()
-    return trace.SpanContext(span.trace_id, span.span_id, True, TraceFlags(span.trace_flags), state)
 
 
 def remote_context(
     span: SpanContext | None, baggage: Mapping[str, str] | None = None, base: Context | None = None
 ) -> Context:
     """A context that holds a remote span and baggage, on top of ``base`` (default: an empty one)."""
-    context = Context() if base is None else base
-    if span is not None:
-        context = trace.set_span_in_context(NonRecordingSpan(to_otel(span)), context)
-    for name, value in (baggage or {}).items():
-        context = otel_baggage.set_baggage(name, value, context)
+    if base is None:
+        context = Context() if span is None else remote_span_context(span)
+    elif span is None:
+        context = base
+    else:
+        context = trace.set_span_in_context(NonRecordingSpan(to_otel(span)), base)
+    if baggage:
+        for name, value in baggage.items():
+            context = otel_baggage.set_baggage(name, value, context)
     return context
 
 

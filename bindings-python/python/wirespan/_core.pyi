@@ -1,6 +1,8 @@
 from collections.abc import Iterable
 from typing import Any, Final, Literal, final
 
+from opentelemetry import trace
+from opentelemetry.context import Context
 from typing_extensions import Buffer
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "convert_head",
     "extract",
     "format_baggage",
+    "from_otel",
     "is_error_type",
     "is_json",
     "is_look_alike",
@@ -43,6 +46,8 @@ __all__ = [
     "parse_tracestate",
     "plan_process",
     "plan_send",
+    "remote_span_context",
+    "to_otel",
     "unwrap",
     "wrap",
 ]
@@ -429,3 +434,6 @@ def parse_tracestate(values: list[str | bytes]) -> str: ...
 def extract(traceparent: list[str | bytes], tracestate: list[str | bytes]) -> SpanContext | None: ...
 def parse_baggage(values: list[str | bytes]) -> tuple[list[_Member], int]: ...
 def format_baggage(members: list[_Member]) -> tuple[str, int]: ...
+def from_otel(span_context: trace.SpanContext) -> SpanContext | None: ...
+def to_otel(span: SpanContext) -> trace.SpanContext: ...
+def remote_span_context(span: SpanContext) -> Context: ...

@@ -59,40 +59,46 @@ __all__ = [
     "to_headers",
 ]
 
+_copy_context = contextvars.copy_context
+_monotonic_ns = time.monotonic_ns
+
 #: Attribute of a wait in a queue, in seconds.
 QUEUE_WAIT = "websocket.queue.wait"
+
+
+class _HandedOver:
+    """A span that whoever restores its carry has to end. Dropped unread, it must not stay open."""
+
+    __slots__ = ("_span",)
+
+    def __init__(self, span: Span) -> None:
+        self._span: Span | None = span
+
+    def end(self) -> None:
+        span, self._span = self._span, None
+        if span is not None:
+            span.end()
+
+    __del__ = end
 
 
 class Carry:
     """The context of an item on its way, and when it left."""
 
-    __slots__ = (
-        "_captured_ns",
-        "_context",
-        "_span",
-        "_token",
-        "_variables",
-        "context_invalid",
-        "sent_unix_ns",
-        "session_id",
-        "wait",
-    )
-
-    def __init__(self) -> None:
-        # Of what is captured in one process, the context is looked up when it is asked for.
-        self._context: Context | None = None
-        self._variables: contextvars.Context | None = None
-        self._captured_ns: int | None = None
-        self._span: Span | None = None
-        self._token: Token[Context] | None = None
-        #: The session in which the item was sent, across a broker.
-        self.session_id: str | None = None
-        #: When the item was sent, across a broker; Unix nanoseconds.
-        self.sent_unix_ns: int | None = None
-        #: Whether the headers beside the payload held a context that is invalid.
-        self.context_invalid = False
-        #: How long the item waited, in seconds; None until it is restored, and where that is not known.
-        self.wait: float | None = None
+    # Most of it is the same for all that is captured in one process, so it costs nothing where it is not set.
+    _context: Context | None = None
+    _variables: contextvars.Context | None = None
+    _captured_ns: int | None = None
+    _handed_over: _HandedOver | None = None
+    _token: Token[Context] | None = None
+    #: The session in which the item was sent, across a broker.
+    session_id: str | None = None
+    #: When the item was sent, across a broker; Unix nanoseconds.
+    sent_unix_ns: int | None = None
+    #: Whether the headers beside the payload held a context that is invalid.
+    context_invalid: bool = False
+    #: How long the item waited, in seconds; None until it is restored, and where that is not known.
+    wait: float | None = None
 
     @classmethod
     def capture(cls, *, span: Span | None = None) -> Carry:
@@ -104,9 +110,9 @@ class Carry:
         carry = cls()
         if span is not None:
             carry._context = trace.set_span_in_context(span)
-            carry._span = span
-        carry._variables = contextvars.copy_context()
-        carry._captured_ns = time.monotonic_ns()
+            carry._handed_over = _HandedOver(span)
+        carry._variables = _copy_context()
+        carry._captured_ns = _monotonic_ns()
         return carry
 
     @property
@@ -127,15 +133,16 @@ class Carry:
         """Notes that the item arrived: measures its wait. ``with carry:`` and ``run`` do so by themselves."""
         if self.wait is None:
             if self._captured_ns is not None:
-                self.wait = max(0, time.monotonic_ns() - self._captured_ns) / 1e9
+                self.wait = (_monotonic_ns() - self._captured_ns) / 1e9
             elif self.sent_unix_ns is not None:
                 self.wait = max(0, time.time_ns() - self.sent_unix_ns) / 1e9
         return self
 
     def run(self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Calls a function inside the carried context, with all context variables that were captured with it."""
-        self.restore()
-        if self._variables is not None and self._span is None:
+        if self.wait is None:
+            self.restore()
+        if self._variables is not None and self._handed_over is None:
             # A copy, since one context of variables cannot be entered by two threads at once.
             return self._variables.copy().run(function, *args, **kwargs)
         with self:
@@ -153,14 +160,8 @@ class Carry:
 
     def end_span(self) -> None:
         """Ends the span that was handed over, once."""
-        span, self._span = self._span, None
-        if span is not None:
-            span.end()
-
-    def __del__(self) -> None:
-        # Dropped unread: the span that was handed over must not stay open.
-        if self._span is not None:
-            self.end_span()
+        if self._handed_over is not None:
+            self._handed_over.end()
 
     def to_headers(
         self, *, session_id: str | None = None, baggage_out: Iterable[str] = (), sent_unix_ns: int | None = None
