@@ -36,8 +36,20 @@ pub const STEPS: [&str; 26] = [
     "metrics",
 ];
 
+/// What a connection says after a step.
+pub const EVENTS: [&str; 8] = [
+    "frame",
+    "span_update",
+    "span_end",
+    "read_end",
+    "pause_reading",
+    "resume_reading",
+    "ready",
+    "session_changed",
+];
+
 /// The members that a step's expectation can have.
-const STEP_RESULTS: [&str; 27] = [
+pub const STEP_RESULTS: [&str; 27] = [
     "raises",
     "events",
     "proposed",
@@ -160,6 +172,16 @@ fn check_steps(input: &Value, expected: &Value, say: &mut impl FnMut(String)) {
             say(format!("step {number}: expects no object"));
             continue;
         };
+        let events = one.get("events").and_then(Value::as_array);
+        for event in events.map_or(&[][..], Vec::as_slice) {
+            let name = event
+                .get("event")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            if !EVENTS.contains(&name) {
+                say(format!("step {number}: {name:?} is no event"));
+            }
+        }
         for name in members
             .keys()
             .filter(|name| !STEP_RESULTS.contains(&name.as_str()))

@@ -124,6 +124,10 @@ fn each_fault_is_found_by_the_schema_and_by_check() {
             script(json!([{"do": "state", "expect": {"opened_at": 1}}])),
             "is no result of a step",
         ),
+        (
+            script(json!([{"do": "state", "expect": {"events": [{"event": "bang"}]}}])),
+            "\"bang\" is no event",
+        ),
         (script(json!(["state"])), "step 0 is no object"),
     ] {
         let file = json!({"chapter": "demo", "cases": [case]});
@@ -228,4 +232,89 @@ fn the_list_names_every_case() {
             "demo/trigger [TC-1, TC-2] what a bad driver is bad at: <b>\u{fffd}</b>\n"
         )
     );
+}
+
+/// Names in backquotes of a column of the table under a heading or a header row.
+fn column(text: &str, header: &str, column: usize) -> Vec<String> {
+    let (_, table) = text.split_once(header).unwrap();
+    let rows = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let cells = rows.map(|row| row.split('|').nth(column).unwrap());
+    cells
+        .flat_map(|cell| {
+            cell.split('`')
+                .skip(1)
+                .step_by(2)
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn sorted<T: Into<String>>(names: impl IntoIterator<Item = T>) -> Vec<String> {
+    let mut names: Vec<String> = names.into_iter().map(Into::into).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn strings(value: &Value) -> Vec<String> {
+    sorted(
+        value
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one.as_str().unwrap()),
+    )
+}
+
+#[test]
+fn the_protocol_and_the_schema_have_the_names_that_the_runner_has() {
+    use wirespan_conformance::check::{EVENTS, STEP_RESULTS, STEPS};
+    use wirespan_conformance::suite::rules::SPEC;
+    use wirespan_conformance::suite::{LEVELS, features};
+    let protocol = fs::read_to_string(here("PROTOCOL.md")).unwrap();
+    let schema: Value =
+        serde_json::from_str(&fs::read_to_string(here("case.schema.json")).unwrap()).unwrap();
+    let case = &schema["$defs"]["case"]["properties"];
+
+    let levels = "| level | features | operations |\n";
+    assert_eq!(column(&protocol, levels, 1), LEVELS.map(|level| level.name));
+    assert_eq!(
+        column(&protocol, levels, 2),
+        LEVELS.map(|level| level.features).concat()
+    );
+    assert_eq!(
+        column(&protocol, levels, 3),
+        LEVELS.map(|level| level.operations).concat()
+    );
+    let spec = column(SPEC, "| level | rules | features |\n", 3);
+    assert_eq!(spec, LEVELS.map(|level| level.features).concat());
+    assert_eq!(
+        strings(&case["level"]["enum"]),
+        sorted(LEVELS.map(|level| level.name))
+    );
+    assert_eq!(strings(&case["feature"]["enum"]), sorted(features()));
+    assert_eq!(
+        strings(&case["op"]["enum"]),
+        sorted(LEVELS.map(|level| level.operations).concat())
+    );
+
+    let steps = "| step | fields | result |\n";
+    let defs = &schema["$defs"];
+    assert_eq!(sorted(column(&protocol, steps, 1)), sorted(STEPS));
+    assert_eq!(
+        strings(&defs["step"]["anyOf"][1]["properties"]["do"]["enum"]),
+        sorted(STEPS)
+    );
+    assert_eq!(
+        strings(&defs["result"]["propertyNames"]["enum"]),
+        sorted(STEP_RESULTS)
+    );
+    let events = "| event | fields |\n";
+    assert_eq!(sorted(column(&protocol, events, 1)), sorted(EVENTS));
+    let event = &defs["result"]["properties"]["events"]["items"]["properties"]["event"];
+    assert_eq!(strings(&event["enum"]), sorted(EVENTS));
 }
