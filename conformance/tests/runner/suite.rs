@@ -239,7 +239,7 @@ fn column(text: &str, header: &str, column: usize) -> Vec<String> {
     let (_, table) = text.split_once(header).unwrap();
     let rows = table
         .lines()
-        .skip(2)
+        .skip(1)
         .take_while(|line| line.starts_with('|'));
     let cells = rows.map(|row| row.split('|').nth(column).unwrap());
     cells
