@@ -1,5 +1,6 @@
 """The native module by itself: arguments, memory, threads, processes, types, names."""
 
+import contextlib
 import os
 import pickle
 import subprocess
@@ -205,6 +206,98 @@ asyncio.run(main())
 """
     )
     assert (ended.returncode, ended.stdout) == (0, ""), ended.stderr
+
+
+def test_a_buffer_may_be_resized_by_other_threads_while_it_is_sent() -> None:
+    client, server = pair()
+    source = bytearray(b"a" * 70_000)
+    stop = threading.Event()
+
+    def resize() -> None:
+        while not stop.is_set():
+            # Refused while the buffer is being copied.
+            with contextlib.suppress(BufferError):
+                source.clear()
+                source.extend(b"a" * 70_000)
+
+    threads = [threading.Thread(target=resize) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for n in range(300):
+            data = server.receive(message(client.send(0, source, None, n)), n).data
+            assert isinstance(data, bytes)
+            assert data == b"a" * len(data)
+            view = memoryview(bytearray(b"b" * 1000))
+            sent = client.send(0, view, SpanContext(1, 2), n)
+            view.release()
+            assert server.receive(message(sent), n).data == b"b" * 1000
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(60)
+
+
+def test_the_interpreter_ends_while_threads_use_a_connection() -> None:
+    ended = run(
+        """
+import threading, wirespan
+client = wirespan.Connection.client(bytes(16), {"mode": "always"})
+client.open_client([], 0)
+server_side = wirespan.Connection.client(bytes(16), {"mode": "always"})
+server_side.open_client([], 0)
+busy = threading.Barrier(9)
+def work():
+    busy.wait()
+    while True:
+        text, data = client.send(0, "x" * 500, wirespan.SpanContext(1, 2), 1)
+        server_side.receive(data.decode(), 1)
+        try: client.send(0, "x", None, 1, headers=[("stream", "1")])
+        except wirespan.InvalidArgumentError: pass
+for _ in range(8): threading.Thread(target=work, daemon=True).start()
+busy.wait()
+"""
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_process_that_forks_while_threads_use_a_connection_goes_on() -> None:
+    ended = run(
+        """
+import os, threading, time, warnings, wirespan
+warnings.simplefilter("ignore")
+def pair():
+    client = wirespan.Connection.client(bytes(16), {})
+    request = wirespan.HandshakeRequest(client.request("h")[0])
+    server = wirespan.Connection.server(bytes(16), {}, request)
+    client.open_client(server.response(request)[0], 0)
+    server.open_server(0)
+    return client, server
+client, server = pair()
+stop = False
+def work():
+    while not stop: client.send(0, "x" * 500, wirespan.SpanContext(1, 2), 1)
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads: thread.start()
+for _ in range(20):
+    child = os.fork()
+    if child == 0:
+        # The lock is never held where Python can be forked, so neither the old nor a new connection hangs.
+        client.send(0, "old", None, 1)
+        mine, theirs = pair()
+        got = theirs.receive(mine.send(0, "new", wirespan.SpanContext(1, 2), 1)[1].decode(), 1).data
+        os._exit(0 if got == "new" else 1)
+    deadline = time.monotonic() + 10
+    while (done := os.waitpid(child, os.WNOHANG))[0] == 0:
+        if time.monotonic() > deadline: os.kill(child, 9)
+        time.sleep(0.001)
+    assert done[1] == 0, done
+stop = True
+for thread in threads: thread.join()
+"""
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
 def test_it_works_without_an_sdk() -> None:

@@ -85,10 +85,10 @@ class _HandedOver:
 class Carry:
     """The context of an item on its way, and when it left."""
 
-    # Most of it is the same for all that is captured in one process, so it costs nothing where it is not set.
+    # What each captured carry has stands in slots, all else in a dictionary that is made only where it is needed.
+    __slots__ = ("__dict__", "_captured_ns", "_restored_ns", "_variables")
+
     _context: Context | None = None
-    _variables: contextvars.Context | None = None
-    _captured_ns: int | None = None
     _handed_over: _HandedOver | None = None
     _token: Token[Context] | None = None
     #: The session in which the item was sent, across a broker.
@@ -97,8 +97,11 @@ class Carry:
     sent_unix_ns: int | None = None
     #: Whether the headers beside the payload held a context that is invalid.
     context_invalid: bool = False
-    #: How long the item waited, in seconds; None until it is restored, and where that is not known.
-    wait: float | None = None
+
+    def __init__(self, variables: contextvars.Context | None = None, captured_ns: int | None = None) -> None:
+        self._variables = variables
+        self._captured_ns = captured_ns
+        self._restored_ns: int | None = None
 
     @classmethod
     def capture(cls, *, span: Span | None = None) -> Carry:
@@ -107,13 +110,20 @@ class Carry:
         A ``span`` given here is handed over: it is made current, and whoever restores the carry ends it, with
         ``end_span``.
         """
-        carry = cls()
+        carry = cls(_copy_context(), _monotonic_ns())
         if span is not None:
             carry._context = trace.set_span_in_context(span)
             carry._handed_over = _HandedOver(span)
-        carry._variables = _copy_context()
-        carry._captured_ns = _monotonic_ns()
         return carry
+
+    @property
+    def wait(self) -> float | None:
+        """How long the item waited, in seconds; None until it is restored, and where that is not known."""
+        left = self.sent_unix_ns if self._captured_ns is None else self._captured_ns
+        if left is None or self._restored_ns is None:
+            return None
+        # Clocks of two machines differ.
+        return max(0, self._restored_ns - left) / 1e9
 
     @property
     def context(self) -> Context:
@@ -131,20 +141,18 @@ class Carry:
 
     def restore(self) -> Carry:
         """Notes that the item arrived: measures its wait. ``with carry:`` and ``run`` do so by themselves."""
-        if self.wait is None:
-            if self._captured_ns is not None:
-                self.wait = (_monotonic_ns() - self._captured_ns) / 1e9
-            elif self.sent_unix_ns is not None:
-                self.wait = max(0, time.time_ns() - self.sent_unix_ns) / 1e9
+        if self._restored_ns is None:
+            self._restored_ns = time.time_ns() if self._captured_ns is None else _monotonic_ns()
         return self
 
     def run(self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Calls a function inside the carried context, with all context variables that were captured with it."""
-        if self.wait is None:
-            self.restore()
-        if self._variables is not None and self._handed_over is None:
+        variables = self._variables
+        if variables is not None and self._handed_over is None:
+            if self._restored_ns is None:
+                self._restored_ns = _monotonic_ns()
             # A copy, since one context of variables cannot be entered by two threads at once.
-            return self._variables.copy().run(function, *args, **kwargs)
+            return variables.copy().run(function, *args, **kwargs)
         with self:
             return function(*args, **kwargs)
 
