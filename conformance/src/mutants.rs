@@ -129,6 +129,14 @@ impl MutantSet {
         self.mutants.is_empty()
     }
 
+    /// The mutants of a set that could not be run.
+    pub fn not_run(&self) -> impl Iterator<Item = MutantRun> {
+        let never = || Err(Error::new("not run"));
+        self.mutants
+            .iter()
+            .map(move |mutant| mutant_run(mutant, never()))
+    }
+
     fn source(&self) -> PathBuf {
         self.here.join(&self.source)
     }

@@ -43,7 +43,11 @@ pub fn render(report: &Report<'_>) -> String {
     );
     matrix(&mut out, report);
     drivers(&mut out, report);
-    lines(&mut out, "Known failures that are not right", report.wrong);
+    lines(
+        &mut out,
+        "Known failures and mutants: what is wrong",
+        report.wrong,
+    );
     if let Some(runs) = report.mutants {
         mutants(&mut out, runs);
     }

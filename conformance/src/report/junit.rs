@@ -19,7 +19,7 @@ pub fn render(report: &Report<'_>) -> String {
         }
         lines(&mut out, &run.name, &run.problems);
     }
-    lines(&mut out, "known failures", report.wrong);
+    lines(&mut out, "known failures and mutants", report.wrong);
     if let Some(mutants) = report.mutants {
         let survivors: Vec<String> = mutants
             .iter()

@@ -19,7 +19,7 @@ pub struct Report<'a> {
     pub complete: bool,
     /// What came out, for each driver.
     pub runs: &'a [DriverRun],
-    /// What is wrong with the list of known failures.
+    /// What is wrong with the list of known failures and with sets of mutants.
     pub wrong: &'a [String],
     /// What became of mutants, if some were run.
     pub mutants: Option<&'a [MutantRun]>,

@@ -179,3 +179,39 @@ fn a_run_takes_mutants_into_its_report() {
             .contains("<p class=\"bad\">1 of 2 caught.</p>")
     );
 }
+
+#[test]
+fn a_run_whose_mutants_cannot_be_run_is_reported_all_the_same() {
+    let folder = Folder::new();
+    let driver = format!("python3 '{}' error", here("tests/drivers/bad.py").display());
+    let set = json!({"driver": driver, "source": here("examples"), "mutants": [mutant("random", "& 3", "& 1")]});
+    let file = folder.write("mutants.json", &set.to_string());
+    let report = folder.path("report.json");
+    let example = format!("python3 '{}'", here("examples/driver.py").display());
+    let arguments = [
+        "run",
+        "--driver",
+        &example,
+        "--feature",
+        "traceparent",
+        "--mutants",
+        file.to_str().unwrap(),
+        "--json",
+        report.to_str().unwrap(),
+    ];
+    let ran = Ran::of(&arguments);
+    assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);
+    let report: Value = serde_json::from_str(&fs::read_to_string(report).unwrap()).unwrap();
+    assert_eq!(
+        json!([report["mutants"]["total"], report["mutants"]["caught"]]),
+        json!([1, 0])
+    );
+    assert!(
+        report["wrong"][0]
+            .as_str()
+            .unwrap()
+            .starts_with("without a fault"),
+        "{report}"
+    );
+    assert_eq!(report["drivers"]["example python"]["failed"], 0);
+}

@@ -318,3 +318,13 @@ fn the_protocol_and_the_schema_have_the_names_that_the_runner_has() {
     let event = &defs["result"]["properties"]["events"]["items"]["properties"]["event"];
     assert_eq!(strings(&event["enum"]), sorted(EVENTS));
 }
+
+#[test]
+fn the_runner_does_not_use_what_it_judges() {
+    let manifest = fs::read_to_string(here("Cargo.toml")).unwrap();
+    assert!(
+        !manifest
+            .lines()
+            .any(|line| line.starts_with("wirespan ") || line.starts_with("wirespan="))
+    );
+}

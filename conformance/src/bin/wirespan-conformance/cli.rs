@@ -160,16 +160,23 @@ fn run(asked: &Run) -> Result<bool, Error> {
         &asked.how.settings()?,
         &progress,
     )?;
-    let stale = known.apply(&mut runs, &suite.cases, &cases);
+    let mut wrong = known.apply(&mut runs, &suite.cases, &cases);
     let mut mutant_runs = Vec::new();
     for set in &sets {
-        mutant_runs.extend(run_set(set, &cases, &asked.how)?);
+        match run_set(set, &cases, &asked.how) {
+            Ok(done) => mutant_runs.extend(done),
+            // What the drivers did is worth its report all the same.
+            Err(error) => {
+                wrong.push(error.to_string());
+                mutant_runs.extend(set.not_run());
+            }
+        }
     }
     let report = Report {
         cases: &cases,
         complete: selection.is_everything(),
         runs: &runs,
-        wrong: &stale,
+        wrong: &wrong,
         mutants: (!sets.is_empty()).then_some(mutant_runs.as_slice()),
     };
     print(&terminal::render(&report, asked.show))?;
