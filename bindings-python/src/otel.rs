@@ -111,9 +111,14 @@ pub(crate) fn from_otel(span_context: &Bound<'_, PyAny>) -> PyResult<Option<Span
 /// The API's span context of a remote span.
 #[pyfunction]
 pub(crate) fn to_otel<'py>(span: &Bound<'py, SpanContext>) -> PyResult<Bound<'py, PyAny>> {
-    let py = span.py();
+    span_context(span.py(), span.get().inner())
+}
+
+fn span_context<'py>(
+    py: Python<'py>,
+    inner: &wirespan::trace::SpanContext,
+) -> PyResult<Bound<'py, PyAny>> {
     let api = api(py)?;
-    let inner = span.get().inner();
     let parent = &inner.trace_parent;
     let trace_id = u128::from_be_bytes(parent.trace_id);
     let span_id = u64::from_be_bytes(parent.span_id);
@@ -141,9 +146,18 @@ pub(crate) fn to_otel<'py>(span: &Bound<'py, SpanContext>) -> PyResult<Bound<'py
 pub(crate) fn remote_span_context<'py>(
     span: &Bound<'py, SpanContext>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let py = span.py();
+    remote_context(span.py(), span.get().inner())
+}
+
+pub(crate) fn remote_context<'py>(
+    py: Python<'py>,
+    inner: &wirespan::trace::SpanContext,
+) -> PyResult<Bound<'py, PyAny>> {
     let api = api(py)?;
-    let holder = api.non_recording_span.bind(py).call1((to_otel(span)?,))?;
+    let holder = api
+        .non_recording_span
+        .bind(py)
+        .call1((span_context(py, inner)?,))?;
     let items = PyDict::new(py);
     items.set_item(&api.span_key, holder)?;
     api.context.bind(py).call1((items,))

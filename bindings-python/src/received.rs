@@ -104,6 +104,16 @@ impl Received {
         self.context.clone().map(SpanContext::new)
     }
 
+    /// The context of the OpenTelemetry API that holds the sender's span; None where there is none, or baggage beside it.
+    fn otel_context<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match &self.context {
+            Some(context) if self.baggage.is_empty() => {
+                crate::otel::remote_context(py, context).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// The sender's span, to be linked.
     #[getter]
     fn link(&self) -> Option<SpanContext> {

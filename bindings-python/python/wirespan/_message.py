@@ -60,7 +60,8 @@ class Message:
         It holds no span where the sender's is not known or not trusted.
         """
         if self._context is None:
-            self._context = remote_context(self._received.context, self._received.baggage)
+            received = self._received
+            self._context = received.otel_context() or remote_context(received.context, received.baggage)
         return self._context
 
     @property
