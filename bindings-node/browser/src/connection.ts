@@ -98,22 +98,16 @@ export class Connection extends Handshake {
 
   /** Sends a message on a stream or outside of every stream; gives what goes out. */
   send(to: Stream | 'plain', body: Body, at: number, options: SendOptions = {}): Message {
-    if (this.state !== 'open') throw new WirespanError('closed');
+    this.mustBeOpen();
     return to === 'plain' ? this.sendPlain(body, options) : this.sendOn(to, body, at, options);
   }
 
-  /** Ends this side's direction (ST-22). */
-  end(stream: Stream, at: number, options: SendOptions = {}): Message | undefined {
-    if (stream.ended) {
-      if (stream.ended === 'invalid_state') return undefined;
-      throw new WirespanError(stream.ended);
-    }
-    if (!stream.ownOpen) return undefined;
-    if (stream.bare) {
-      this.closeOwn(stream);
-      return undefined;
-    }
-    return this.sendOn(stream, { none: stream.lastForm }, at, { ...options, last: true });
+  /** Ends this side's direction (ST-22); what goes out is an event. */
+  end(stream: Stream, at: number, options: SendOptions = {}): void {
+    if (stream.ended && stream.ended !== 'invalid_state') throw new WirespanError(stream.ended);
+    if (!stream.ownOpen) return;
+    if (stream.bare) this.closeOwn(stream, at);
+    else this.sendOn(stream, { none: stream.lastForm }, at, { ...options, last: true }, true);
   }
 
   /** Leaves a stream in good order: a caller its block, a callee its handler (ST-10, ST-11). */
@@ -122,15 +116,9 @@ export class Connection extends Handshake {
     const silent = stream.bare || (stream.own && !stream.started);
     if (stream.ownOpen && !silent) this.write(stream, { end: '1' });
     stream.ownOpen = false;
-    const abandoned = stream.own && stream.kind === 'call' && stream.peerOpen && !stream.bare;
-    const left = abandoned || (stream.own && silent && !stream.bare && !stream.started);
-    this.finish(
-      stream,
-      at,
-      left
-        ? { outcome: 'abandoned', reader: 'cancelled', raises: 'invalid_state' }
-        : { outcome: 'complete', raises: 'invalid_state' },
-    );
+    const abandoned = stream.own && !stream.bare && (stream.peerOpen || !stream.started);
+    const reader = stream.peerOpen ? 'cancelled' : undefined;
+    this.finish(stream, at, { outcome: abandoned ? 'abandoned' : 'complete', reader, raises: 'invalid_state' });
   }
 
   cancel(stream: Stream, at: number): void {
@@ -167,7 +155,7 @@ export class Connection extends Handshake {
     const isHello = first && this.takeHello(message, at);
     this.endWait();
     if (isHello) return {};
-    const bare = this.streams.find((stream) => stream.bare);
+    const bare = this.streams.find((stream) => stream.bare && stream.kind === 'call');
     if (this.peer === 'unknown') {
       return bare?.started ? this.chunk(bare, message, at) : this.deliverPlain({ payload: message }, at);
     }
@@ -216,6 +204,7 @@ export class Connection extends Handshake {
     this.endWait();
     for (const stream of [...this.streams]) this.failWith(stream, 'closed', at, false);
     this.state = 'closed';
+    this.ready = false;
     this.endSpan('handshake');
     const error = ![1000, 1001, 1005].includes(code);
     const attributes: Attributes = {};
@@ -231,8 +220,12 @@ export class Connection extends Handshake {
     for (const stream of [...this.streams]) this.failWith(stream, 'superseded', at, true);
   }
 
+  private mustBeOpen(): void {
+    if (this.state !== 'open') throw new WirespanError(this.state === 'new' ? 'invalid_state' : 'closed');
+  }
+
   private begin(kind: StreamKind, method: string | undefined, at: number, current?: Context): { stream: Stream; plan: Plan } {
-    if (this.state !== 'open') throw new WirespanError('closed');
+    this.mustBeOpen();
     if (method !== undefined && !isValid('method', method)) throw new WirespanError('invalid_argument', 'method');
     const bare = this.peer === 'unknown';
     if (bare && this.streams.some((stream) => stream.bare)) throw new WirespanError('busy');
@@ -241,30 +234,32 @@ export class Connection extends Handshake {
     const stream = new Stream(true, kind, method, bare, at, this.options);
     this.streams.push(stream);
     const isCall = kind === 'call';
-    const parent = current ? 'current' : this.openSpans.includes('connection') ? 'connection' : 'root';
+    // At a server the span of an HTTP instrumentation does not count as current (SP-9).
+    const counts = current && (this.isClient || current.traceparent !== this.spans.http?.traceparent);
+    const parent = counts ? 'current' : this.openSpans.includes('connection') ? 'connection' : 'root';
     const name = isCall ? (method ?? 'websocket call') : method ? `send ${method}` : 'websocket send';
     const plan: Plan = {
       name,
       kind: isCall ? 'CLIENT' : 'PRODUCER',
       parent,
-      links: isCall ? this.linksOfCall(parent, current) : [],
+      links: isCall ? this.linksOfCall(parent) : [],
       attributes: { ...this.attributes(), ...(isCall && method && { 'rpc.method': method }) },
     };
     return { stream, plan };
   }
 
   /** The span of the connection, unless it is the parent, and that of the earlier one (SP-5, SP-16). */
-  private linksOfCall(parent: Plan['parent'], current?: Context): Link[] {
+  private linksOfCall(parent: Plan['parent']): Link[] {
     const links: Link[] = [];
     const span = this.spanOfConnection();
-    const isParent = parent === 'connection' || (current && current.traceparent === span?.traceparent);
-    if (span && !isParent) links.push(span);
+    if (span && parent !== 'connection') links.push(span);
     if (this.earlier) links.push(this.earlier);
     this.earlier = undefined;
     return links;
   }
 
   private sendPlain(body: Body, { context, baggage, headers = [] }: SendOptions): Message {
+    if ('none' in body) throw new WirespanError('invalid_argument', 'body');
     const bare = this.bareMessage(body);
     if (this.peer === 'unknown') {
       this.count('dropped_header', headers.length);
@@ -275,7 +270,7 @@ export class Connection extends Handshake {
       baggage,
     );
     const lookAlike = typeof bare === 'string' ? looksWrapped(bare, this.peer === 'always') : looksBinary(bare);
-    const carries = reserved.headers.traceparent || reserved.headers.baggage || headers.length || 'none' in body;
+    const carries = reserved.headers.traceparent || reserved.headers.baggage || headers.length;
     if (!carries && !lookAlike) {
       this.count('dropped_baggage', reserved.dropped);
       return bare;
@@ -300,7 +295,7 @@ export class Connection extends Handshake {
     return message;
   }
 
-  private sendOn(stream: Stream, body: Body, at: number, options: SendOptions): Message {
+  private sendOn(stream: Stream, body: Body, at: number, options: SendOptions, asEvent = false): Message {
     if (stream.ended) throw new WirespanError(stream.ended);
     if (!stream.ownOpen) throw new WirespanError('invalid_state');
     const { context, baggage, headers = [], last = false } = options;
@@ -320,7 +315,7 @@ export class Connection extends Handshake {
         : {};
       const id = stream.id || this.nextId();
       const numbered = { ...this.numbered(stream, id), ...opening, ...(last && { end: '1' }) } as Reserved;
-      message = this.wrapped(this.outgoing(numbered, baggage), headers, body);
+      message = this.wrapped(this.outgoing(numbered, opens ? baggage : []), headers, body);
       if (!stream.id) this.lastOwnId = stream.id = id;
     }
     if (opens) {
@@ -331,6 +326,7 @@ export class Connection extends Handshake {
     stream.lastAt = at;
     stream.lastForm = formOf(body);
     if (!('none' in body)) stream.sent.chunk(sizeOf('binary' in body ? body.binary : this.bareMessage(body)), at);
+    if (asEvent) this.emit({ event: 'frame', message });
     if (last) this.closeOwn(stream, at);
     return message;
   }
@@ -389,13 +385,12 @@ export class Connection extends Handshake {
     this.streams.splice(this.streams.indexOf(stream), 1);
     if (stream.id) this.rememberEnd(stream.id, outcome === 'complete' && !(wasOpen && !stream.own) ? 'late' : 'discard');
     if (wasOpen) {
-      const type = reader === 'cancelled' ? undefined : failure;
       this.emit({
         event: 'read_end',
         stream,
         end: reader ? 'failed' : 'complete',
         ...(reader && { kind: reader }),
-        ...(type && { error_type: type }),
+        ...(failure && { error_type: failure }),
       });
     }
     this.emit({
@@ -596,9 +591,11 @@ export class Connection extends Handshake {
   }
 }
 
+const NAMED: { [char: string]: string } = { '\t': '\\t', '\n': '\\n', '\r': '\\r' };
+
 /** Escapes control characters and cuts to 123 bytes by whole characters (SP-15). */
 function escapeReason(reason: string): string {
-  const escaped = reason.replace(/\p{Cc}/gu, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  const escaped = reason.replace(/\p{Cc}/gu, (char) => NAMED[char] ?? `\\u{${char.charCodeAt(0).toString(16)}}`);
   let size = 0;
   return Array.from(escaped)
     .filter((char) => {

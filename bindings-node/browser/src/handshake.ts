@@ -125,7 +125,7 @@ export class Handshake {
     const { mode, subprotocol, query, hosts } = this.options;
     if (mode === 'never') return { headers: [] };
     const headers: Pair[] = [['wirespan', `1;session=${this.session}`]];
-    const context = given.context ?? this.spans.handshake ?? this.spans.connection ?? this.spans.http;
+    const { context } = given;
     if (context && !given.hasTraceContext && hostAllowed(hosts, given.host ?? '')) {
       headers.push(['traceparent', context.traceparent]);
       if (context.tracestate) headers.push(['tracestate', context.tracestate]);
@@ -138,13 +138,12 @@ export class Handshake {
     };
   }
 
-  /** Writes a server's response; `selected` is the subprotocol that the application chose. */
+  /** Writes a server's response; our subprotocol is selected only where it was the only one offered. */
   response(selected?: string): { headers: Pair[]; subprotocol?: string } {
     const { others, ours } = this.offered;
-    const subprotocol = selected ?? (ours && !others.length ? ours : undefined);
     return {
       headers: this.announcedBy === 'header' ? [['wirespan', `1;session=${this.session}`]] : [],
-      ...(subprotocol && { subprotocol }),
+      ...(ours && !others.length && !selected && { subprotocol: ours }),
     };
   }
 

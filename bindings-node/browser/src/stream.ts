@@ -57,7 +57,7 @@ export class Stream {
   note(seq: number): [counter: 'gap' | 'repeat' | 'reorder', by: number] | undefined {
     const expected = this.nextIn;
     const known = this.seen.has(seq);
-    this.seen.add(seq);
+    if (seq >= expected - 64) this.seen.add(seq);
     if (seq >= expected) {
       this.nextIn = seq + 1;
       for (const old of this.seen) if (old < this.nextIn - 64) this.seen.delete(old);

@@ -61,10 +61,7 @@ export function connectionCase({ steps }, wirespan) {
       const options = { context: context(step.context), baggage: baggage(step.baggage), headers: step.headers, last: step.last };
       return { message: toMessage(c.send(streamOf(step.stream), bodyOf(step.body), step.at, options)) };
     },
-    end: (c, step) => {
-      const message = c.end(streamOf(step.stream), step.at, { context: context(step.context), baggage: baggage(step.baggage) });
-      return message === undefined ? {} : { message: toMessage(message) };
-    },
+    end: (c, step) => c.end(streamOf(step.stream), step.at, { context: context(step.context), baggage: baggage(step.baggage) }),
     leave: (c, step) => c.leave(streamOf(step.stream), step.at),
     cancel: (c, step) => c.cancel(streamOf(step.stream), step.at),
     fail: (c, step) => c.fail(streamOf(step.stream), step.error, step.at),
