@@ -100,7 +100,7 @@ export type OwnHeaders = Record<string, string> | ReadonlyArray<readonly [string
 /** Headers as they are received: an object, pairs, or names and values in turn as in `rawHeaders`. */
 export type AnyHeaders =
   | Record<string, string | string[] | undefined>
-  | ReadonlyArray<readonly [string, string | Buffer]>
+  | ReadonlyArray<readonly [string, string | ArrayBufferView]>
   | readonly string[];
 export type Form = 'text' | 'binary';
 export type Outcome = 'complete' | 'cancelled' | 'error' | 'abandoned';
@@ -335,8 +335,6 @@ export class Connection {
           json?: boolean;
           /** The bytes are UTF-8 text. */
           text?: boolean;
-          /** The form of a message without a body. */
-          form?: Form;
           spanContext?: SpanContext | undefined;
           baggage?: Baggage | undefined;
         }
@@ -494,7 +492,8 @@ export class Carry<T = unknown> {
   readonly contextInvalid: boolean;
   static capture<T>(value: T, options?: { context?: Context; span?: Span; sessionId?: string }): Carry<T>;
   static fromHeaders<T>(value: T, headers: AnyHeaders, options?: { baggage?: string[] }): Carry<T>;
-  toHeaders(options?: { baggage?: string[]; sentUnixNs?: bigint }): Record<string, string>;
+  /** The headers beside a payload; `sentUnixNs` is now if not given, null leaves it out. */
+  toHeaders(options?: { baggage?: string[]; sentUnixNs?: bigint | null }): Record<string, string>;
   /** How long it has waited. */
   readonly waitNs: number | undefined;
   restore(): Context;
@@ -540,34 +539,61 @@ export interface EnvelopeHead {
   method?: string;
   stream?: number;
   seq?: number;
-  end?: 'complete' | 'cancel' | 'error';
+  end?: '1' | 'cancel' | 'error';
   error?: string;
+  /** Follows from the body when an envelope is made. */
   content?: 'text' | 'none';
+  /** Unix time in nanoseconds. */
   sent?: bigint;
+  /** Versions of a hello, highest first. */
   versions?: string;
+  /** Role of the sender of a hello. */
   role?: 'client' | 'server';
   own?: [string, string][];
 }
 
+/** What a reader left out of a head. */
 export interface Drops {
+  /** The `traceparent` is invalid. */
   contextInvalid: boolean;
+  /** How many other headers have an invalid name or value. */
   headerInvalid: number;
+  /** A name stands twice. */
   headerRepeated: boolean;
+  /** The `tracestate` is over its limit or has no valid `traceparent`. */
   tracestate: boolean;
+  /** The `baggage` is over its limit. */
   baggage: boolean;
+  /** The `content` does not fit the body. */
   contentMismatch: boolean;
 }
 
-export type Opened =
+/** What a reader makes of a message. */
+export type Unwrapped =
   | {
       envelope: true;
       head: EnvelopeHead & { own: [string, string][]; drops: Drops };
+      /** Where the body starts in the message. */
       start: number;
       end: number;
-      body: Buffer;
-      text: string | undefined;
+      /** What is delivered: a view of the message, text that travelled inside a JSON string, or undefined for nothing. */
+      body: Buffer | string | undefined;
     }
-  | { envelope: false; why: 'ordinary' | 'malformed' | 'head_too_long' | 'version'; reason: Refusal | undefined };
+  | {
+      envelope: false;
+      /** Why it is plain: it does not look like an envelope, its head or version cannot be read, or why it is refused. */
+      reason: 'ordinary' | 'head_too_long' | 'version' | Refusal;
+    };
+
+/** An envelope, and what was left out for its head to fit. */
+export interface Wrapped {
+  bytes: Buffer;
+  form: Form;
+  baggageDropped: boolean;
+  tracestateCut: boolean;
+  /** How many of the application's own headers were left out. */
+  ownDropped: number;
+}
 
 interface Recognition {
   binary?: boolean;
@@ -577,12 +603,12 @@ interface Recognition {
 
 /** A message wrapped with headers, by itself. */
 export const Envelope: {
-  open(message: string | Bytes, options?: Recognition & { maxHeaderBytes?: number }): Opened;
-  write(
+  wrap(
     head: EnvelopeHead,
     body?: Body,
     options?: { json?: boolean; binary?: boolean; maxNesting?: number; maxHeaderBytes?: number },
-  ): { bytes: Buffer; form: Form; baggageDropped: boolean; tracestateCut: boolean; ownDropped: number };
+  ): Wrapped;
+  unwrap(message: string | Bytes, options?: Recognition & { maxHeaderBytes?: number }): Unwrapped;
   convertHead(message: string | Bytes, options?: Recognition & { maxHeaderBytes?: number }): Buffer;
   isJson(text: string, options?: { maxNesting?: number }): boolean;
   isLookAlike(message: string | Bytes, options?: Recognition): boolean;
@@ -592,18 +618,26 @@ export const Envelope: {
   isNumber(value: string): boolean;
 };
 
+/** The values of a header: one, or several in the order in which they came, as text or as bytes. */
+export type HeaderValues = string | ArrayBufferView | ReadonlyArray<string | ArrayBufferView>;
+/** A member of baggage; `properties` is what stands behind the first semicolon. */
+export type BaggageMember = [key: string, value: string, properties: string];
+
 /** Reads the values of a `traceparent` header; throws why it is refused. */
-export function parseTraceparent(values: string | readonly string[] | Uint8Array): SpanContext | undefined;
-/** Reads the values of a `tracestate` header; throws why it is refused. */
-export function parseTracestate(values: string | readonly string[] | Uint8Array): string;
+export function parseTraceparent(values: HeaderValues): SpanContext | undefined;
+/** Reads the values of a `tracestate` header and returns the list as it is sent on; throws why it is refused. */
+export function parseTracestate(values: HeaderValues): string;
 /** Reads the values of a `baggage` header. */
-export function parseBaggage(values: string | readonly string[] | Uint8Array): {
+export function parseBaggage(values: HeaderValues): {
   baggage: Baggage | undefined;
-  members: [key: string, value: string, properties: string][];
+  members: BaggageMember[];
   dropped: number;
 };
-/** Writes baggage as a header. */
-export function formatBaggage(baggage: Baggage): { header: string; dropped: number };
+/** Writes baggage as a header. Members outside the grammar are left out of a `Baggage`, and refused if given as such. */
+export function formatBaggage(baggage: Baggage | ReadonlyArray<readonly [key: string, value: string, properties?: string]>): {
+  header: string;
+  dropped: number;
+};
 
 /** The monotonic clock in nanoseconds since the process started. */
 export function now(): number;

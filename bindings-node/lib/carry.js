@@ -69,7 +69,10 @@ class Carry {
     });
   }
 
-  /** The headers to put beside a payload. `baggage` names the members that may leave; `*` is all. */
+  /**
+   * The headers to put beside a payload. `baggage` names the members that may leave; `*` is all. `sentUnixNs` is when it leaves,
+   * now if not given; null leaves it out.
+   */
   toHeaders({ baggage = [], sentUnixNs = unixNow() } = {}) {
     const spanContext = spanContextOf(this.context);
     const parts = baggage.length === 0 ? undefined : flattenBaggage(propagation.getBaggage(this.context));
@@ -154,7 +157,9 @@ class Carry {
   static planProcess(destination, carries, { continueTrace = false, nowUnixNs = unixNow() } = {}) {
     const items = [carries].flat().map((carry) => {
       if (!(carry instanceof Carry)) throw invalid('carries', 'must be a Carry or an array of them');
-      return carry.#headers ?? Object.entries(carry.toHeaders({ sentUnixNs: carry.#leftUnixNs() })).flat();
+      const flat = carry.#headers ?? Object.entries(carry.toHeaders({ sentUnixNs: carry.#leftUnixNs() })).flat();
+      // What is read of them is ASCII.
+      return flat.map((part) => (typeof part === 'string' ? part : Buffer.from(part).toString('latin1')));
     });
     return revivePlan(JSON.parse(native.planProcess(destination, JSON.stringify(items), continueTrace, nowUnixNs)));
   }

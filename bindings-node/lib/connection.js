@@ -218,16 +218,16 @@ class Connection {
 
   /**
    * Makes the frame of a message for a stream, or for 0. Text becomes a text message, bytes a binary one, any other value
-   * JSON text. With `json`, text or bytes are JSON already; with `text`, bytes are UTF-8 text; without a body, `form` counts.
+   * JSON text. With `json`, text or bytes are JSON already; with `text`, bytes are UTF-8 text. Without a body the message has
+   * the form in which the stream sent last.
    * `spanContext` and `baggage` are those of the stream's span; a stream sends them with its first message only.
    */
   send(stream, body, options, now) {
-    const { last = false, headers, json = false, text = false, form, spanContext, baggage } = options ?? {};
+    const { last = false, headers, json = false, text = false, spanContext, baggage } = options ?? {};
     let flags = (last ? SEND.LAST : 0) | (json ? SEND.JSON : 0) | (text ? SEND.TEXT : 0);
     let given = body;
-    if (body === undefined) flags |= form === 'binary' ? SEND.BINARY : 0;
-    else if (isBinary(body)) given = bytesOf(body, 'body');
-    else if (typeof body !== 'string') {
+    if (isBinary(body)) given = bytesOf(body, 'body');
+    else if (body !== undefined && typeof body !== 'string') {
       given = jsonOf(body);
       flags |= SEND.JSON;
     }

@@ -9,25 +9,10 @@ function given(message) {
 /** A message wrapped with headers, by itself. A text message may be given as a string or as its bytes. */
 const Envelope = Object.freeze({
   /**
-   * Reads a message: its head and where its body stands, or why it is plain. `recognition` is `canonical`, as from a peer that
-   * announced itself, or `any`, as from one that is configured as `always`.
+   * Makes an envelope: text becomes a text one, bytes a binary one, any other value JSON, no body `content:none`. With `json`,
+   * text or bytes are JSON already; `binary` is the form of an envelope without a body. Says what was left out to fit.
    */
-  open(message, { binary = false, recognition = 'canonical', maxNesting, maxHeaderBytes } = {}) {
-    const bytes = given(message);
-    const opened = JSON.parse(native.envelopeOpen(bytes, binary, recognition === 'any', maxNesting, maxHeaderBytes));
-    if (!opened.envelope) return { envelope: false, why: opened.why, reason: opened.reason ?? undefined };
-    const { start, end } = opened;
-    const head = Object.fromEntries(Object.entries(opened.head).filter(([, value]) => value !== null));
-    if (head.sent !== undefined) head.sent = BigInt(head.sent);
-    const body = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start);
-    return { envelope: true, head, start, end, body, text: opened.text ?? undefined };
-  },
-
-  /**
-   * Writes an envelope: text into a text one, bytes into a binary one, any other value as JSON, no body as `content:none`.
-   * With `json`, text or bytes are JSON already. Says what was left out to fit.
-   */
-  write(head, body, { json = false, binary = false, maxNesting, maxHeaderBytes } = {}) {
+  wrap(head, body, { json = false, binary = false, maxNesting, maxHeaderBytes } = {}) {
     const fields = JSON.stringify(head, (_, value) => (typeof value === 'bigint' ? value.toString() : value));
     let isJson = json;
     let content = body;
@@ -38,11 +23,26 @@ const Envelope = Object.freeze({
         isJson = true;
       }
     }
-    const bytes = native.envelopeWrite(fields, content, isJson, binary, maxNesting, maxHeaderBytes);
+    const bytes = native.envelopeWrap(fields, content, isJson, binary, maxNesting, maxHeaderBytes);
     return { bytes, ...JSON.parse(native.extras()) };
   },
 
-  /** Writes the head of a received envelope in the other form: everything in front of the body. */
+  /**
+   * Reads a message: its head, where its body stands, and what is delivered; or the reason why it is plain. `recognition` is
+   * `canonical`, as for a peer that announced itself, or `any`, as for one that is configured as `always`.
+   */
+  unwrap(message, { binary = false, recognition = 'canonical', maxNesting, maxHeaderBytes } = {}) {
+    const bytes = given(message);
+    const read = JSON.parse(native.envelopeUnwrap(bytes, binary, recognition === 'any', maxNesting, maxHeaderBytes));
+    if (!read.envelope) return read;
+    const { start, end, text } = read;
+    const head = Object.fromEntries(Object.entries(read.head).filter(([, value]) => value !== null));
+    if (head.sent !== undefined) head.sent = BigInt(head.sent);
+    const raw = head.content === 'none' ? undefined : Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start);
+    return { envelope: true, head, start, end, body: text ?? raw };
+  },
+
+  /** Makes the head of a received envelope in the other form: everything in front of the body. */
   convertHead(message, { binary = false, recognition = 'canonical', maxNesting, maxHeaderBytes } = {}) {
     return native.envelopeConvert(given(message), binary, recognition === 'any', maxNesting, maxHeaderBytes);
   },

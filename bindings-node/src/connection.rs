@@ -113,22 +113,15 @@ pub(crate) fn free(js: &Js, state: &mut State) -> Result<Value, Error> {
     Ok(js.undefined())
 }
 
-/// Names and values of headers, in turn, as Node.js has them in `rawHeaders`.
-fn headers_at(js: &Js, index: usize) -> Result<Vec<String>, Error> {
-    js.texts(index, "headers")
-}
-
-fn header_pairs(flat: &[String]) -> impl Iterator<Item = (&str, &[u8])> {
-    flat.as_chunks::<2>()
-        .0
-        .iter()
-        .map(|[name, value]| (name.as_str(), value.as_bytes()))
+/// Names and values of headers, in turn, as Node.js has them in `rawHeaders`; a value may be bytes.
+fn headers_at(js: &Js, index: usize) -> Result<Vec<Vec<u8>>, Error> {
+    js.values(index, "headers")
 }
 
 /// `requestNew(headers, query)`: a handle.
 pub(crate) fn request_new(js: &Js, state: &mut State) -> Result<Value, Error> {
     let headers = headers_at(js, 0)?;
-    let mut request = HandshakeRequest::from_headers(header_pairs(&headers));
+    let mut request = HandshakeRequest::from_headers(convert::header_pairs(&headers));
     if let Some(query) = js.optional_text(1, "query")? {
         request = request.with_query(&query);
     }
@@ -220,7 +213,7 @@ pub(crate) fn response(js: &Js, state: &mut State) -> Result<Value, Error> {
 /// `openClient(handle, headers, now)`.
 pub(crate) fn open_client(js: &Js, state: &mut State) -> Result<Value, Error> {
     let headers = headers_at(js, 1)?;
-    let response = HandshakeResponse::from_headers(header_pairs(&headers));
+    let response = HandshakeResponse::from_headers(convert::header_pairs(&headers));
     let now_ns = js.u64(2, "now")?;
     on(js, state, |connection| {
         connection.open_client(&response, now_ns)

@@ -46,7 +46,7 @@ pub(crate) fn role_name(role: Role) -> &'static str {
 
 pub(crate) fn end_name(end: End) -> &'static str {
     match end {
-        End::Complete => "complete",
+        End::Complete => "1",
         End::Cancel => "cancel",
         _ => "error",
     }
@@ -79,16 +79,39 @@ pub(crate) fn span_from(
     })
 }
 
-/// Baggage of keys, values and properties in turn. What the grammar refuses is left out.
+/// Headers of names and values in turn. A name that is no text is that of no header.
+pub(crate) fn header_pairs(flat: &[Vec<u8>]) -> impl Iterator<Item = (&str, &[u8])> {
+    let pairs = flat.as_chunks::<2>().0.iter();
+    pairs.filter_map(|[name, value]| Some((std::str::from_utf8(name).ok()?, value.as_slice())))
+}
+
+/// Baggage of keys, values and properties in turn. What the grammar refuses is left out: an entry of the host that cannot be
+/// written is no failure of the message.
 pub(crate) fn baggage_from(parts: &[String]) -> Baggage {
     let mut baggage = Baggage::default();
-    for [key, value, properties] in parts.as_chunks::<3>().0 {
-        let mut member = BaggageMember::new(key.as_str(), value.as_str());
-        member.properties.clone_from(properties);
-        // An entry of the host that cannot be written is no failure of the message.
+    for member in members(parts) {
         let _ = baggage.insert(member);
     }
     baggage
+}
+
+/// Baggage of keys, values and properties in turn, by whoever wants to know what the grammar refuses.
+pub(crate) fn baggage_checked(parts: &[String]) -> Result<Baggage, Error> {
+    let mut baggage = Baggage::default();
+    members(parts).try_for_each(|member| baggage.insert(member))?;
+    Ok(baggage)
+}
+
+fn members(parts: &[String]) -> impl Iterator<Item = BaggageMember> {
+    parts
+        .as_chunks::<3>()
+        .0
+        .iter()
+        .map(|[key, value, properties]| {
+            let mut member = BaggageMember::new(key.as_str(), value.as_str());
+            member.properties.clone_from(properties);
+            member
+        })
 }
 
 /// Baggage as an array of `[key, value, properties]`.

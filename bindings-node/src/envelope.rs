@@ -4,8 +4,8 @@ use std::num::NonZeroU32;
 
 use serde_json::{Value as Json, json};
 use wirespan::envelope::{
-    self, Body, Content, End, Form, Frame, FrameBody, Head, HeadFields, Kind, Opened, Plain,
-    Recognition, Role, TextBody,
+    self, Body, Content, End, Form, Head, HeadFields, Kind, Opened, Plain, Recognition, Role,
+    TextBody,
 };
 use wirespan::trace::TraceParent;
 use wirespan::{Error, limits};
@@ -38,8 +38,8 @@ fn bound_at(js: &Js, index: usize, name: &'static str, default: usize) -> Result
         .map_or(default, |bound| bound as usize))
 }
 
-/// `envelopeOpen(message, binary, any, maxNesting, maxHeaderBytes)`: what a reader makes of a message.
-pub(crate) fn open(js: &Js, _: &mut State) -> Result<Value, Error> {
+/// `envelopeUnwrap(message, binary, any, maxNesting, maxHeaderBytes)`: what a reader makes of a message.
+pub(crate) fn unwrap(js: &Js, _: &mut State) -> Result<Value, Error> {
     let message = js.bytes(0, "message")?;
     let max_header_bytes = bound_at(js, 4, "maxHeaderBytes", limits::MAX_HEADER_BYTES)?;
     let opened = match envelope::open(
@@ -56,14 +56,14 @@ pub(crate) fn open(js: &Js, _: &mut State) -> Result<Value, Error> {
             json!({ "envelope": true, "head": head_json(&head), "start": body.start, "end": body.end, "text": text })
         }
         Opened::Plain(why) => {
-            let (why, reason) = match why {
-                Plain::Ordinary => ("ordinary", None),
-                Plain::Malformed(reason) => ("malformed", Some(reason.name())),
-                Plain::HeadTooLong => ("head_too_long", None),
-                Plain::Version => ("version", None),
-                _ => ("unknown", None),
+            let reason = match why {
+                Plain::Ordinary => "ordinary",
+                Plain::Malformed(reason) => reason.name(),
+                Plain::HeadTooLong => "head_too_long",
+                Plain::Version => "version",
+                _ => "unknown",
             };
-            json!({ "envelope": false, "why": why, "reason": reason })
+            json!({ "envelope": false, "reason": reason })
         }
     };
     js.string(&opened.to_string())
@@ -97,9 +97,9 @@ fn head_json(head: &Head<'_>) -> Json {
     })
 }
 
-/// `envelopeWrite(head, body, json, binary, maxNesting, maxHeaderBytes)`: an envelope. What was left out to fit is fetched as
+/// `envelopeWrap(head, body, json, binary, maxNesting, maxHeaderBytes)`: an envelope. What was left out to fit is fetched as
 /// extras.
-pub(crate) fn write(js: &Js, state: &mut State) -> Result<Value, Error> {
+pub(crate) fn wrap(js: &Js, state: &mut State) -> Result<Value, Error> {
     let given: Json = serde_json::from_str(&js.text(0, "head")?)
         .map_err(|_| wrong("head", "must be an object"))?;
     let is_json = js.flag(2);
@@ -119,21 +119,9 @@ pub(crate) fn write(js: &Js, state: &mut State) -> Result<Value, Error> {
     let max_nesting = bound_at(js, 4, "maxNesting", limits::MAX_NESTING)?;
     let max_header_bytes = bound_at(js, 5, "maxHeaderBytes", limits::MAX_HEADER_BYTES)?;
     let own = own_headers(&given)?;
-    envelope::check_own_headers(&own)?;
     let mut fields = fields(&given)?;
     fields.own = &own;
-    let (content, body_out) = match body {
-        Body::Text(text) => match envelope::classify_text(text.as_bytes(), max_nesting) {
-            TextBody::Json => (None, FrameBody::Raw(text.as_bytes())),
-            TextBody::Text => (Some(Content::Text), FrameBody::JsonString(text)),
-        },
-        Body::Json(bytes) | Body::Binary(bytes) => (None, FrameBody::Raw(bytes)),
-        _ => (Some(Content::None), FrameBody::Null),
-    };
-    fields.content = content;
-    let mut head = Vec::new();
-    let written = envelope::write_head(&mut head, body.form(), &fields, max_header_bytes)?;
-    let frame = Frame::new(body.form(), &head, body_out).to_vec();
+    let (frame, written) = envelope::wrap_within(&fields, body, max_nesting, max_header_bytes)?;
     let dropped = json!({
         "form": convert::form_name(body.form()),
         "baggageDropped": written.baggage_dropped,
@@ -185,43 +173,29 @@ fn fields(given: &Json) -> Result<HeadFields<'_>, Error> {
         trace_parent,
         trace_state: text("tracestate").unwrap_or_default(),
         baggage: text("baggage").unwrap_or_default(),
-        session: checked(text("session"), "session", envelope::is_session_id)?,
+        session: text("session"),
         kind: match text("kind") {
             None => None,
             Some("call") => Some(Kind::Call),
             Some("transfer") => Some(Kind::Transfer),
             Some(_) => return Err(wrong("kind", "must be \"call\" or \"transfer\"")),
         },
-        method: checked(text("method"), "method", envelope::is_method)?,
+        method: text("method"),
         stream: number("stream")?.and_then(NonZeroU32::new),
         seq: number("seq")?.unwrap_or(0),
         end: match text("end") {
             None => None,
-            Some("complete") => Some(End::Complete),
+            Some("1") => Some(End::Complete),
             Some("cancel") => Some(End::Cancel),
             Some("error") => Some(End::Error),
             Some(_) => {
-                return Err(wrong(
-                    "end",
-                    "must be \"complete\", \"cancel\" or \"error\"",
-                ));
+                return Err(wrong("end", "must be \"1\", \"cancel\" or \"error\""));
             }
         },
-        error: checked(text("error"), "error", envelope::is_error_type)?,
+        error: text("error"),
         sent,
         ..HeadFields::default()
     })
-}
-
-fn checked<'a>(
-    value: Option<&'a str>,
-    name: &'static str,
-    is_valid: fn(&str) -> bool,
-) -> Result<Option<&'a str>, Error> {
-    match value {
-        Some(text) if !is_valid(text) => Err(wrong(name, "does not follow its grammar")),
-        value => Ok(value),
-    }
 }
 
 /// `envelopeConvert(message, binary, any, maxNesting, maxHeaderBytes)`: the head in the other form.

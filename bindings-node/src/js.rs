@@ -268,13 +268,36 @@ impl Js {
 
     /// The strings of an array; absent means none.
     pub(crate) fn texts(&self, index: usize, name: &'static str) -> Result<Vec<String>, Error> {
-        let array = self.args[index];
         match self.kind(index) {
-            Type::Absent => return Ok(Vec::new()),
-            Type::Text => return Ok(vec![self.text(index, name)?]),
-            Type::Object => {}
-            _ => return Err(wrong(name, "must be an array of strings")),
+            Type::Absent => Ok(Vec::new()),
+            Type::Text => Ok(vec![self.text(index, name)?]),
+            _ => self.elements(index, name, |element| self.text_of(element, name)),
         }
+    }
+
+    /// The values of header fields: an array of strings, which are taken as UTF-8, and of bytes; one of either by itself; or
+    /// nothing.
+    pub(crate) fn values(&self, index: usize, name: &'static str) -> Result<Vec<Vec<u8>>, Error> {
+        let value_of = |value: Value| match self.kind_of(value) {
+            Type::Object => self.bytes_of(value, name).map(<[u8]>::to_vec),
+            _ => self.text_of(value, name).map(String::into_bytes),
+        };
+        match self.kind(index) {
+            Type::Absent => Ok(Vec::new()),
+            Type::Object if !self.is_typed_array(self.args[index]) => {
+                self.elements(index, name, value_of)
+            }
+            _ => Ok(vec![value_of(self.args[index])?]),
+        }
+    }
+
+    fn elements<T>(
+        &self,
+        index: usize,
+        name: &'static str,
+        read: impl Fn(Value) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        let array = self.args[index];
         let mut length = 0;
         // SAFETY: as in `kind_of`.
         let status = unsafe { sys::napi_get_array_length(self.env, array, &raw mut length) };
@@ -290,14 +313,25 @@ impl Js {
                 if status != sys::Status::napi_ok {
                     return Err(wrong(name, "must be an array of strings"));
                 }
-                self.text_of(element, name)
+                read(element)
             })
             .collect()
     }
 
+    fn is_typed_array(&self, value: Value) -> bool {
+        let mut typed = false;
+        // SAFETY: as in `kind_of`.
+        let status = unsafe { sys::napi_is_typedarray(self.env, value, &raw mut typed) };
+        status == sys::Status::napi_ok && typed
+    }
+
     /// The bytes of a `Uint8Array` or `Buffer`, for as long as the call lasts.
     pub(crate) fn bytes(&self, index: usize, name: &'static str) -> Result<&[u8], Error> {
-        let (data, length) = self.memory(index, sys::TypedarrayType::uint8_array, name)?;
+        self.bytes_of(self.args[index], name)
+    }
+
+    fn bytes_of(&self, array: Value, name: &'static str) -> Result<&[u8], Error> {
+        let (data, length) = self.memory(array, sys::TypedarrayType::uint8_array, name)?;
         if length == 0 {
             return Ok(&[]);
         }
@@ -309,7 +343,7 @@ impl Js {
     /// Where the memory of a typed array is, and how many elements it has. One that is detached is refused.
     pub(crate) fn memory(
         &self,
-        index: usize,
+        array: Value,
         expected: sys::napi_typedarray_type,
         name: &'static str,
     ) -> Result<(*mut c_void, usize), Error> {
@@ -318,7 +352,7 @@ impl Js {
         let status = unsafe {
             sys::napi_get_typedarray_info(
                 self.env,
-                self.args[index],
+                array,
                 &raw mut kind,
                 &raw mut length,
                 &raw mut data,
@@ -329,7 +363,7 @@ impl Js {
         if status != sys::Status::napi_ok || kind != expected {
             return Err(wrong(name, "must be a Buffer or Uint8Array"));
         }
-        if length == 0 && self.is_detached(self.args[index]) {
+        if length == 0 && self.is_detached(array) {
             return Err(wrong(
                 name,
                 "is detached: its memory was transferred elsewhere",

@@ -20,8 +20,6 @@ mod send_flag {
     pub(super) const LAST: u32 = 4;
     /// With the context that was set last.
     pub(super) const CONTEXT: u32 = 8;
-    /// A message without a body is binary.
-    pub(super) const BINARY: u32 = 16;
 }
 
 /// `setContext(traceparent, tracestate, baggage)`: the context for what is sent next. What is invalid counts as absent.
@@ -73,7 +71,6 @@ pub(crate) fn send(js: &Js, state: &mut State) -> Result<Value, Error> {
                 Body::Text(text)
             }
         }
-        Type::Absent if has(send_flag::BINARY) => Body::None(Form::Binary),
         Type::Absent => Body::None(Form::Text),
         _ => {
             let bytes = js.bytes(2, "body")?;

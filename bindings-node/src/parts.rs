@@ -171,7 +171,7 @@ pub(crate) fn carry_to_headers(js: &Js, _: &mut State) -> Result<Value, Error> {
 
 /// `carryFromHeaders(headers, allowed)`: what an item brings along; `sent` is a decimal string.
 pub(crate) fn carry_from_headers(js: &Js, _: &mut State) -> Result<Value, Error> {
-    let headers = js.texts(0, "headers")?;
+    let headers = js.values(0, "headers")?;
     let carried = from_headers(&headers, &allow_list(js, 1)?);
     let result = json!({
         "span": carried.context.span.as_ref().map(convert::span_context),
@@ -183,12 +183,8 @@ pub(crate) fn carry_from_headers(js: &Js, _: &mut State) -> Result<Value, Error>
     json(js, &result)
 }
 
-fn from_headers(flat: &[String], allowed: &AllowList) -> Carried {
-    let pairs = flat.as_chunks::<2>().0.iter();
-    Carried::from_headers(
-        pairs.map(|[name, value]| (name.as_str(), value.as_bytes())),
-        allowed,
-    )
+fn from_headers(flat: &[Vec<u8>], allowed: &AllowList) -> Carried {
+    Carried::from_headers(convert::header_pairs(flat), allowed)
 }
 
 /// `planSend(destination, sessionId)`.
@@ -211,8 +207,9 @@ pub(crate) fn plan_process(js: &Js, _: &mut State) -> Result<Value, Error> {
     let items: Vec<Vec<String>> = serde_json::from_str(&js.text(1, "items")?)
         .map_err(|_| wrong("items", "must be headers of items"))?;
     let items: Vec<Carried> = items
-        .iter()
-        .map(|flat| from_headers(flat, &AllowList::none()))
+        .into_iter()
+        .map(|flat| flat.into_iter().map(String::into_bytes).collect::<Vec<_>>())
+        .map(|flat| from_headers(&flat, &AllowList::none()))
         .collect();
     let destination = js.optional_text(0, "destination")?;
     let plan = carry::plan_process(

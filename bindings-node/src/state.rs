@@ -188,9 +188,12 @@ impl Out {
     /// Takes the two arrays, which JavaScript never gives to anybody else.
     pub(crate) fn register(&mut self, js: &Js, words: usize, numbers: usize) -> Result<(), Error> {
         let (word_memory, word_count) =
-            js.memory(words, sys::TypedarrayType::uint32_array, "words")?;
-        let (number_memory, number_count) =
-            js.memory(numbers, sys::TypedarrayType::float64_array, "numbers")?;
+            js.memory(js.arg(words), sys::TypedarrayType::uint32_array, "words")?;
+        let (number_memory, number_count) = js.memory(
+            js.arg(numbers),
+            sys::TypedarrayType::float64_array,
+            "numbers",
+        )?;
         if word_count != word::COUNT || number_count != number::COUNT {
             return Err(wrong(
                 "words",

@@ -9,20 +9,6 @@ use crate::convert;
 use crate::js::{Js, Type, Value};
 use crate::state::{State, word};
 
-/// The values of a header: a string, an array of strings, or bytes.
-fn values_at(js: &Js, index: usize, name: &'static str) -> Result<Vec<Vec<u8>>, Error> {
-    if js.kind(index) == Type::Object
-        && let Ok(bytes) = js.bytes(index, name)
-    {
-        return Ok(vec![bytes.to_vec()]);
-    }
-    Ok(js
-        .texts(index, name)?
-        .into_iter()
-        .map(String::into_bytes)
-        .collect())
-}
-
 fn slices(values: &[Vec<u8>]) -> impl Iterator<Item = &[u8]> {
     values.iter().map(Vec::as_slice)
 }
@@ -33,7 +19,7 @@ pub(crate) fn extract_context(js: &Js, state: &mut State) -> Result<Value, Error
     let trace_parent = if js.kind(0) == Type::Text {
         TraceParent::parse(js.text_into(0, "traceparent", &mut state.text)?.as_bytes()).ok()
     } else {
-        TraceParent::from_values(slices(&values_at(js, 0, "traceparent")?))
+        TraceParent::from_values(slices(&js.values(0, "traceparent")?))
             .ok()
             .flatten()
     };
@@ -48,7 +34,7 @@ pub(crate) fn extract_context(js: &Js, state: &mut State) -> Result<Value, Error
         return js.string("");
     }
     let trace_state =
-        TraceState::from_values(slices(&values_at(js, 1, "tracestate")?)).unwrap_or_default();
+        TraceState::from_values(slices(&js.values(1, "tracestate")?)).unwrap_or_default();
     js.string(trace_state.as_str())
 }
 
@@ -63,7 +49,7 @@ pub(crate) fn inject_context(js: &Js, state: &mut State) -> Result<Value, Error>
 
 /// `parseTraceparent(values)`: the canonical header; `undefined` if there is none; throws why it is refused.
 pub(crate) fn parse_traceparent(js: &Js, _: &mut State) -> Result<Value, Error> {
-    let parsed = TraceParent::from_values(slices(&values_at(js, 0, "traceparent")?))?;
+    let parsed = TraceParent::from_values(slices(&js.values(0, "traceparent")?))?;
     js.optional_string(
         parsed
             .map(|trace_parent| trace_parent.to_header())
@@ -73,7 +59,7 @@ pub(crate) fn parse_traceparent(js: &Js, _: &mut State) -> Result<Value, Error> 
 
 /// `parseTracestate(values)`: the list as it is sent on; throws why it is refused.
 pub(crate) fn parse_tracestate(js: &Js, _: &mut State) -> Result<Value, Error> {
-    let parsed = TraceState::from_values(slices(&values_at(js, 0, "tracestate")?))?;
+    let parsed = TraceState::from_values(slices(&js.values(0, "tracestate")?))?;
     js.string(parsed.as_str())
 }
 
@@ -109,12 +95,19 @@ pub(crate) fn tracestate_truncated(js: &Js, _: &mut State) -> Result<Value, Erro
 
 /// `parseBaggage(values)`: `{members, dropped}`.
 pub(crate) fn parse_baggage(js: &Js, _: &mut State) -> Result<Value, Error> {
-    let (baggage, dropped) = Baggage::from_values(slices(&values_at(js, 0, "baggage")?));
+    let (baggage, dropped) = Baggage::from_values(slices(&js.values(0, "baggage")?));
     js.string(&json!({ "members": convert::baggage(&baggage), "dropped": dropped }).to_string())
 }
 
-/// `formatBaggage(parts)`: `{header, dropped}` of keys, values and properties in turn.
+/// `formatBaggage(parts, strict)`: `{header, dropped}` of keys, values and properties in turn. A member outside the grammar is
+/// left out, or refused if `strict`.
 pub(crate) fn format_baggage(js: &Js, _: &mut State) -> Result<Value, Error> {
-    let (header, dropped) = convert::baggage_from(&js.texts(0, "baggage")?).encode();
+    let parts = js.texts(0, "baggage")?;
+    let baggage = if js.flag(1) {
+        convert::baggage_checked(&parts)?
+    } else {
+        convert::baggage_from(&parts)
+    };
+    let (header, dropped) = baggage.encode();
     js.string(&json!({ "header": header, "dropped": dropped }).to_string())
 }

@@ -139,7 +139,7 @@ test('text, JSON, bytes and no body go out as told', () => {
   assert.deepEqual(get(new Uint16Array([258])), ['binary', Buffer.from([2, 1])]);
   assert.deepEqual(get(new DataView(new ArrayBuffer(2))), ['binary', Buffer.alloc(2)]);
   assert.deepEqual(get(new SharedArrayBuffer(2)), ['binary', Buffer.alloc(2)]);
-  assert.deepEqual(get(undefined, { last: true, form: 'binary' }), ['binary', undefined]);
+  assert.deepEqual(get(undefined, { last: true }), ['binary', undefined]);
   assert.throws(() => client.send(0, Buffer.from([0xff]), { text: true }, 3), { code: 'invalid_argument', field: 'body' });
 });
 

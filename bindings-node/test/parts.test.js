@@ -5,6 +5,7 @@ const {
   Carry,
   CarryQueue,
   Envelope,
+  HandshakeRequest,
   Propagator,
   StreamMetrics,
   TraceState,
@@ -104,6 +105,14 @@ test('baggage makes an exact round trip', () => {
   assert.equal(dropped, 0);
   assert.equal(baggage.getEntry('__proto__').value, 'x');
   assert.deepEqual(parseBaggage(formatBaggage(baggage).header).members, members);
+  assert.deepEqual(
+    formatBaggage([
+      ['2', 'b'],
+      ['1', 'a', 'p'],
+    ]),
+    { header: '2=b,1=a;p', dropped: 0 },
+  );
+  assert.throws(() => formatBaggage([['a b', '']]), { code: 'invalid_argument', field: 'key' });
   assert.equal(parseBaggage(Array.from({ length: 65 }, (_, n) => `k${n}=v`).join()).dropped, 1);
   assert.deepEqual(parseBaggage(' '.repeat(8192)).members, []);
 });
@@ -155,31 +164,80 @@ test('the propagator injects level 2 flags, cuts tracestate by members, and writ
   assert.deepEqual(propagator.fields(), ['traceparent', 'tracestate', 'baggage']);
 });
 
-test('an envelope is written, read and converted', () => {
+test('an envelope is made, read and converted', () => {
   const head = { traceparent: VALID, kind: 'call', method: 'm', stream: 1, own: [['X', 'y']], sent: 12345678901234567890n };
-  const { bytes, form } = Envelope.write(head, 'hello');
-  assert.equal(form, 'text');
+  const wrapped = Envelope.wrap(head, 'hello');
+  const { bytes } = wrapped;
   assert.equal(
     bytes.toString(),
     `{"headers":{"traceparent":"${VALID}","kind":"call","method":"m","stream":"1","content":"text","sent":"12345678901234567890","X":"y"},"body":"hello"}`,
   );
-  const opened = Envelope.open(bytes);
-  assert.equal(opened.text, 'hello');
-  assert.equal(opened.head.sent, head.sent);
-  assert.deepEqual(opened.head.own, [['X', 'y']]);
+  assert.deepEqual(wrapped, { bytes, form: 'text', baggageDropped: false, tracestateCut: false, ownDropped: 0 });
+  const read = Envelope.unwrap(bytes);
+  assert.equal(read.body, 'hello');
+  assert.equal(read.head.sent, head.sent);
+  assert.deepEqual(read.head.own, [['X', 'y']]);
   const binary = Envelope.convertHead(bytes);
   assert.deepEqual([binary[0], binary[1]], [0xff, 0x57]);
-  assert.equal(Envelope.open(binary, { binary: true }).head.method, 'm');
-  assert.equal(Envelope.open('{ "body": [1], "headers": {} }', { recognition: 'any' }).body.toString(), ' [1]');
-  assert.deepEqual(Envelope.open('{ "body": [1], "headers": {} }'), { envelope: false, why: 'ordinary', reason: undefined });
-  assert.equal(Envelope.open(Buffer.from([0xff, 0x57, 2, 0, 0, 0]), { binary: true }).why, 'version');
+  assert.equal(Envelope.unwrap(binary, { binary: true }).head.method, 'm');
+  assert.equal(Envelope.unwrap('{ "body": [1], "headers": {} }', { recognition: 'any' }).body.toString(), ' [1]');
+  const ended = Envelope.unwrap(Envelope.wrap({ stream: 1, end: '1' }, undefined, { binary: true }).bytes, { binary: true });
+  assert.deepEqual([ended.head.end, ended.head.content, ended.body], ['1', 'none', undefined]);
   assert.equal(Envelope.isLookAlike('{"headers":{'), true);
   assert.equal(Envelope.isJson('{"a":1}'), true);
   assert.equal(Envelope.isJson('[[1]]', { maxNesting: 1 }), false);
   assert.deepEqual(['a.b~-_', 'a b', ''].map(Envelope.isSessionId), [true, false, false]);
   assert.deepEqual(['0', '01', '-1'].map(Envelope.isNumber), [true, false, false]);
-  assert.throws(() => Envelope.write({ own: [['Traceparent', 'x']] }, 1), { code: 'invalid_argument' });
-  assert.throws(() => Envelope.write({ method: 'a b' }, 1), { code: 'invalid_argument', field: 'method' });
+  assert.throws(() => Envelope.wrap({ own: [['Traceparent', 'x']] }, 1), { code: 'invalid_argument' });
+  for (const [name, value] of [
+    ['session', ''],
+    ['method', 'a b'],
+    ['error', 'é'],
+    ['end', 'complete'],
+    ['kind', 'stream'],
+    ['stream', -1],
+  ]) {
+    assert.throws(() => Envelope.wrap({ [name]: value }, 1), { code: 'invalid_argument', field: name });
+  }
+});
+
+test('a message that is no envelope says why, and a head that does not fit says what was left out', () => {
+  const canonical = (text) => Envelope.unwrap(text).reason;
+  assert.deepEqual(Envelope.unwrap('{ "body": [1], "headers": {} }'), { envelope: false, reason: 'ordinary' });
+  assert.equal(canonical('{"headers":{"a":"b'), 'truncated');
+  assert.equal(canonical('{"headers":{"a" :"b"},"body":1}'), 'character');
+  assert.equal(canonical('{"headers":{},"body":1} '), 'trailing');
+  assert.equal(Envelope.unwrap(Buffer.from([0xff, 0x57, 2, 0, 0, 0]), { binary: true }).reason, 'version');
+  const long = Envelope.wrap({ own: [['a', 'x'.repeat(500)]] }, 1).bytes;
+  assert.equal(Envelope.unwrap(long, { maxHeaderBytes: 100 }).reason, 'head_too_long');
+  const head = { traceparent: VALID, tracestate: `a=${'x'.repeat(200)}`, baggage: `b=${'y'.repeat(200)}`, own: [['c', 'z']] };
+  const { baggageDropped, tracestateCut, ownDropped, bytes } = Envelope.wrap(head, 1, { maxHeaderBytes: 96 });
+  assert.deepEqual([baggageDropped, tracestateCut, ownDropped], [true, true, 1]);
+  assert.deepEqual(Envelope.unwrap(bytes).head.traceparent, VALID);
+  const { drops } = Envelope.unwrap('{"headers":{"traceparent":"zz","stream":"01"},"body":1}').head;
+  assert.deepEqual([drops.contextInvalid, drops.headerInvalid, drops.headerRepeated], [true, 1, false]);
+});
+
+test('values of headers may be bytes that are no text', () => {
+  assert.equal(parseTraceparent([Buffer.from(VALID)]).traceFlags, 1);
+  assert.deepEqual(
+    refused(() => parseTraceparent([VALID, new Uint8Array([0xff])])),
+    ['malformed', 'duplicate'],
+  );
+  assert.equal(parseTracestate([Buffer.from('a=1'), 'b=2']), 'a=1,b=2');
+  assert.deepEqual(parseBaggage([Buffer.from('k=%FF'), 'l=1']).members, [
+    ['k', '\ufffd', ''],
+    ['l', '1', ''],
+  ]);
+  for (const wrong of [7, [7], [[VALID]], {}])
+    assert.throws(() => parseTraceparent(wrong), { code: 'invalid_argument', field: 'traceparent' });
+  const carry = Carry.fromHeaders(1, [
+    ['traceparent', Buffer.from(VALID)],
+    ['session', new Uint8Array([0xff])],
+  ]);
+  assert.deepEqual([trace.getSpanContext(carry.context).spanId, carry.sessionId], [ID.slice(33), undefined]);
+  assert.equal(Carry.planProcess('q', carry, { continueTrace: true }).remote.spanId, ID.slice(33));
+  assert.equal(new HandshakeRequest({ wirespan: Buffer.from('1;session=s-1') }).proposedSession, 's-1');
 });
 
 test('stream metrics measure, merge and tell stalls', () => {
@@ -311,6 +369,7 @@ test('a carry sends only the baggage that is named', () => {
   const carry = Carry.capture(1, { context: propagation.setBaggage(ROOT_CONTEXT, baggage) });
   assert.equal(carry.toHeaders().baggage, undefined);
   assert.equal(carry.toHeaders({ baggage: ['user'] }).baggage, 'user=ann');
+  assert.deepEqual(Object.keys(carry.toHeaders({ baggage: ['*'], sentUnixNs: null })), ['baggage']);
   assert.equal(propagation.getBaggage(Carry.fromHeaders(1, { baggage: 'user=ann' }).context), undefined);
 });
 

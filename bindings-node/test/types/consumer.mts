@@ -6,10 +6,12 @@ import {
   CarryQueue,
   Connection,
   Envelope,
+  formatBaggage,
   HandshakeRequest,
   type Message,
   now,
   Propagator,
+  parseBaggage,
   parseTraceparent,
   SpanMaker,
   StreamMetrics,
@@ -87,9 +89,10 @@ const event = other.pollEvent();
 if (event?.type === 'spanEnd') console.log(event.metrics?.sent.chunks);
 console.log(received.opened?.plan.name);
 
-const opened = Envelope.open(bytes);
-if (opened.envelope) console.log(opened.head.drops.headerRepeated);
-else console.log(opened.why);
+const unwrapped = Envelope.unwrap(Envelope.wrap({ session: 's-1', end: '1' }, 'x').bytes);
+if (unwrapped.envelope) console.log(unwrapped.head.drops.headerRepeated, unwrapped.body?.length);
+else if (unwrapped.reason !== 'ordinary') console.log(unwrapped.reason);
+console.log(formatBaggage([['key', 'value']]).header, parseBaggage([bytes, 'a=1']).members[0]?.[2]);
 
 // @ts-expect-error: a mode is one of three words.
 await connect('ws://localhost', { mode: 'sometimes' });
