@@ -11,7 +11,7 @@ def to_headers(id_: str, title: str, rules: str, input_: dict, headers: list) ->
 
 
 def from_headers(id_: str, title: str, rules: str, headers: list, expect: dict, baggage_in: list | None = None) -> dict:
-    input_: dict = {"headers": [list(pair) for pair in headers]}
+    input_: dict = {"headers": [pair if isinstance(pair, dict) else list(pair) for pair in headers]}
     if baggage_in is not None:
         input_["baggage_in"] = baggage_in
     return case(f"carry/{id_}", title, rules, "carry", "carry", "carry.from_headers", input_, expect)
@@ -22,7 +22,7 @@ STATE = {"traceparent": PARENT, "tracestate": "a=1,b=2"}
 INVALID = {"counts": {"context_invalid": 1}}
 
 HEADERS = [
-    to_headers("to-everything", "all headers, in this order", "CA-2", {"context": STATE, "baggage": {"k": "v w"}, "baggage_out": ["k"], "session": "s-1", "sent": str(NOW)},
+    to_headers("to-everything", "all headers, in this order", "CA-2 CA-6", {"context": STATE, "baggage": {"k": "v w"}, "baggage_out": ["k"], "session": "s-1", "sent": str(NOW)},
                [("traceparent", PARENT), ("tracestate", "a=1,b=2"), ("baggage", "k=v%20w"), ("session", "s-1"), ("sent", str(NOW))]),
     to_headers("to-context-alone", "a context alone", "CA-2", {"context": CONTEXT}, [("traceparent", PARENT)]),
     to_headers("to-nothing", "nothing to carry", "CA-2", {}, []),
@@ -82,6 +82,8 @@ WAIT = {"websocket.queue.wait": 1.5}
 
 PLANS = [
     plan_send("plan-send", "sending to a broker", "CA-3", {"destination": "orders", "session": "s"}, "send orders", {"websocket.session.id": "s"}),
+    plan_send("plan-send-without-destination", "without a destination", "CA-7", {}, "websocket send", {}),
+    plan_process("plan-process-without-destination", "processing without a destination", "CA-7", [{"context": PARENT}], "websocket process", "root", [CONTEXT], {}, None),
     plan_send("plan-send-without-session", "without a session", "CA-3", {"destination": "orders"}, "send orders", {}),
     plan_process("plan-process-one", "one item is linked", "CA-3", [{"context": PARENT, "session": "s", "sent": WAITED}], "process orders", "root", [CONTEXT], {"websocket.session.id": "s", **WAIT}),
     plan_process("plan-process-one-continued", "its span is the parent if asked for, and still linked", "CA-3", [{"context": STATE, "sent": WAITED}], "process orders", {"remote": STATE}, [STATE], WAIT, continue_=True),

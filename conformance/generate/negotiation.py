@@ -23,13 +23,19 @@ REQUESTS = [
     request("host-not-denied", "another one does", "NG-12", {"hosts": ["!example.com"]}, {"headers": [HEADER, ["traceparent", MINE]]}, context=MINE, host="example.org"),
     request("host-allowed", "a host that is allowed does", "NG-12", {"hosts": ["example.com"]}, {"headers": [HEADER, ["traceparent", MINE]]}, context=MINE),
     request("host-not-allowed", "another one does not", "NG-12", {"hosts": ["example.com"]}, {"headers": [HEADER]}, context=MINE, host="example.org"),
-    request("host-wildcard", "*. matches a subdomain", "NG-12", {"hosts": ["*.example.com"]}, {"headers": [HEADER, ["traceparent", MINE]]}, context=MINE, host="a.example.com"),
+    request("host-wildcard", "*. matches a subdomain", "NG-12 OP-2", {"hosts": ["*.example.com"]}, {"headers": [HEADER, ["traceparent", MINE]]}, context=MINE, host="a.example.com"),
     request("host-wildcard-other", "and nothing that only ends alike", "NG-12", {"hosts": ["*.example.com"]}, {"headers": [HEADER]}, context=MINE, host="badexample.com"),
     request("host-case", "host names compare without case", "NG-12", {"hosts": ["example.com"]}, {"headers": [HEADER, ["traceparent", MINE]]}, context=MINE, host="EXAMPLE.com"),
     request("subprotocol-beside", "beside a subprotocol of the application", "NG-4", {"subprotocol": "beside"}, {"headers": [HEADER], "subprotocol": f"wirespan.v1.{CID}"}, has_subprotocol=True),
     request("subprotocol-beside-nothing", "not where the application offers none", "NG-4", {"subprotocol": "beside"}, {"headers": [HEADER]}),
     request("subprotocol-alone", "alone by configuration", "NG-4", {"subprotocol": "alone"}, {"headers": [HEADER], "subprotocol": f"wirespan.v1.{CID}"}),
     request("query", "by the query", "NG-5", {"query": True}, {"headers": [HEADER], "query": f"wirespan=1.{CID}"}),
+    *[
+        Script(f"negotiation/option-{name.replace('_', '-')}-{value}", "an option outside of its bounds is the programmer's mistake", "OP-1").step(
+            "client", {"raises": "invalid_argument"}, entropy=CID, options={name: value}
+        ).done()
+        for name, value in [("max_streams", 0), ("max_streams", 1025), ("max_unread", 0), ("max_unread", 257), ("max_header_bytes", 2047), ("max_header_bytes", 16385), ("max_nesting", 513)]
+    ],
     request("never-subprotocol", "mode never announces in no way", "NG-1", {"mode": "never", "subprotocol": "alone", "query": True}, {}),
 ]  # fmt: skip
 
@@ -149,7 +155,7 @@ def hellos() -> list[dict]:
     s = waiting(Script("negotiation/hello-without-session", "without a session the proposal stands", "NG-7"))
     made.append(s.receive(hello("server", None), 10 * MS, events=[READY]).state("announced").done())
 
-    s = waiting(Script("negotiation/hello-wait-is-over", "connect waits 250 ms", "NG-10"))
+    s = waiting(Script("negotiation/hello-wait-is-over", "connect waits 250 ms", "NG-10 NG-15"))
     s.step("on_time", at=249 * MS).state("unknown", ready=False).step("on_time", events=[READY], at=250 * MS)
     made.append(s.state("unknown").step("deadline").done())
 
@@ -167,7 +173,7 @@ def hellos() -> list[dict]:
     s = waiting(Script("negotiation/hello-first-message-ends-wait", "any first message ends the wait", "NG-10"))
     made.append(s.receive("hi", 10 * MS, payload="hi", events=[READY]).state("unknown").step("deadline").done())
 
-    s = waiting(Script("negotiation/hello-own-role-is-echo", "a hello of one's own role is an echo", "NG-8"))
+    s = waiting(Script("negotiation/hello-own-role-is-echo", "a hello of one's own role is an echo", "NG-8 ER-3"))
     s.receive(hello("client", CID), 10 * MS, events=[READY]).state("unknown")
     made.append(s.counters(role=1).done())
 
@@ -192,7 +198,7 @@ def hellos() -> list[dict]:
     s.receive(hello("client", CID), 10 * MS, events=[session_changed(SID), frame(hello("server", CID))])
     made.append(s.state("announced", CID).done())
 
-    s = Script("negotiation/hello-first", "a client sends one first, by configuration", "NG-6")
+    s = Script("negotiation/hello-first", "a client sends one first, by configuration", "NG-6 NG-14")
     s.step("client", entropy=CID, options={"hello": "first"}).step("request", {"headers": [HEADER]}, host="example.com")
     made.append(s.step("open", events=[frame(hello("client", CID))], headers=[], at=0).state("unknown").done())
 
@@ -238,7 +244,7 @@ def recognised() -> list[dict]:
     s.step("client", entropy=CID, options={"mode": "never"}).step("request", host="example.com").step("open", headers=[["wirespan", "1"]], at=0)
     made.append(s.receive(envelope, payload=envelope).send("plain", "hi", "hi", span=MINE).state("unknown").done())
 
-    s = Script("recognition/announced-unwraps", "from an announced peer it is unwrapped", "RC-2 ST-14").client()
+    s = Script("recognition/announced-unwraps", "from an announced peer it is unwrapped", "RC-2 ST-14 SP-18").client()
     made.append(s.receive(envelope, payload='{"n":1.0}', context=context(PEER), headers=[["x", "1"]]).counters().done())
 
     s = Script("recognition/announced-white-space-is-plain", "what is not canonical is plain", "RC-2 RC-4").client()

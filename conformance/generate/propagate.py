@@ -14,7 +14,7 @@ TP = ("traceparent", PARENT)
 
 CONTEXTS = [
     propagate("traceparent-alone", "a traceparent alone", "TC-1", [TP], {"traceparent": PARENT}),
-    propagate("all-three", "traceparent, tracestate and baggage", "TC-1 TS-3 BG-1", [TP, ("tracestate", "a=1,b=2"), ("baggage", "k=v")],
+    propagate("all-three", "traceparent, tracestate and baggage", "TC-1 TS-3 BG-1 PR-2", [TP, ("tracestate", "a=1,b=2"), ("baggage", "k=v")],
               {"traceparent": PARENT, "tracestate": "a=1,b=2", "baggage": "k=v"}),
     propagate("any-order", "headers in any order", "TC-1", [("baggage", "k=v"), ("tracestate", "a=1"), ("x-other", "1"), TP],
               {"traceparent": PARENT, "tracestate": "a=1", "baggage": "k=v"}),
@@ -46,7 +46,7 @@ CONTEXTS = [
     propagate("flags-masked", "unknown flags are cleared", "TC-10", [("traceparent", PARENT[:-2] + "ff")], {"traceparent": PARENT[:-2] + "03"}),
     propagate("higher-version-sent-on-as-00", "a higher version is sent on as 00, with its tracestate", "TC-4", [("traceparent", f"42-{TRACE}-{SPAN}-01-x"), ("tracestate", "a=1")],
               {"traceparent": PARENT, "tracestate": "a=1"}),
-    propagate("traceparent-not-utf-8", "bytes that are no text", "TC-1", [("traceparent", bytes_value(b"\xff\xfe"))], {}),
+    propagate("traceparent-not-utf-8", "bytes that are no text", "TC-1 PR-1", [("traceparent", bytes_value(b"\xff\xfe"))], {}),
     propagate("mebibyte-of-headers", "header values of a mebibyte", "TC-14 TS-6 BG-7",
               [("traceparent", repeat("0", 1048576)), ("tracestate", repeat(",", 1048576)), ("baggage", repeat(" ", 1048576))], {}),
 ]  # fmt: skip

@@ -34,7 +34,7 @@ def sessions() -> list[dict]:
     s = script("generated", "without a proposal the server generates one", "SE-2")
     made.append(count(accept(s, "c", SID), "c").done())
 
-    s = script("adopted", "a proposal is adopted", "SE-1 SE-3")
+    s = script("adopted", "a proposal is adopted", "SE-1 SE-3 SE-8")
     made.append(count(accept(s, "c", SID, CID, CID), "c").done())
 
     s = script("adopted-without-registry", "also where no registry guards it", "SE-3")
@@ -93,7 +93,7 @@ def sessions() -> list[dict]:
     s.session, s.extra = SID, {"websocket.session.previous_id": CID}
     made.append(s.call("s1", at=1).done())
 
-    s = script("answer-updates-open-calls", "a session named by a hello updates open spans", "SE-1 SE-7 NG-6")
+    s = script("answer-updates-open-calls", "a session named by a hello updates open spans", "SE-1 SE-7 NG-6 SE-9")
     s.step("client", entropy=CID, options={"query": True}).step("request", {"headers": [["wirespan", f"1;session={CID}"]], "query": f"wirespan=1.{CID}"}, host="h")
     s.step("open", headers=[], at=0).call("s1", at=1)
     made.append(s.receive(hello("server", SID), 2, events=[span_update("s1", SID, CID), session_changed(CID), {"event": "ready"}]).done())
@@ -143,6 +143,18 @@ def sessions() -> list[dict]:
     accept(s, "a", SID, "s-1", "s-1", max_sessions=1).step("open", on="a", at=0)
     made.append(count(accept(s, "b", THIRD, "s-2", THIRD), "b", session_replaced=1).done())
 
+    s = script("registry-full-own-place", "a session that takes the place of this connection's own needs no room", "SE-6 SE-7")
+    s.step("server", entropy=SID, registry="r", max_sessions=1, options={"mode": "always"}, request={"headers": []}).step("response").step("open", at=0)
+    s.receive(message(1, "1", context=PEER, kind="call", session=CID), 0, "s1", "1", events=[session_changed(SID)], opened=_opened_with(s, CID), context=context(PEER))
+    made.append(s.state("always", CID, streams=1).counters().done())
+
+    s = script("registry-refusal-changes-nothing", "a claim that is refused takes nothing from whoever holds the id", "SE-6 SE-3")
+    accept(s, "a", SID, "s-1", "s-1", remote="192.0.2.1", max_per_remote=1).step("open", on="a", at=0)
+    accept(s, "b", THIRD, "s-2", "s-2", remote="192.0.2.2").step("open", on="b", at=0)
+    # The second remote is full with a live session, so it cannot take the first one's, though it is vouched for.
+    count(accept(s, "d", CID, "s-1", CID, remote="192.0.2.2", vouched=True), "d", session_replaced=1)
+    made.append(count(accept(s, "e", "00" * 15 + "01", "s-1", "00" * 15 + "01", remote="192.0.2.3"), "e", session_replaced=1).done())
+
     s = script("registry-forgets-the-oldest", "the oldest that is not live is forgotten", "SE-6")
     accept(s, "a", SID, "s-1", "s-1", max_sessions=1).step("open", on="a", at=0).step("on_close", on="a", code=1000, at=1)
     made.append(count(accept(s, "b", THIRD, "s-2", "s-2"), "b").done())
@@ -154,16 +166,16 @@ def sessions() -> list[dict]:
 
     s = script("always-server-names-it", "the first session header of an always peer: a server's wins", "SE-7").client("always")
     s.receive(message(2, "1", context=PEER, kind="call", session=SID), 0, "s1", "1", events=[session_changed(CID)], opened=_opened_with(s, SID, CID), context=context(PEER))
-    made.append(s.state("always", SID).done())
+    made.append(s.state("always", SID, streams=1).done())
 
     s = script("always-server-names-it-in-a-reply", "also in the first reply", "SE-7 TX-2").client("always").call("s1")
     s.send("s1", "1", message(1, "1", context=MINE, kind="call", session=CID), 0, MINE)
     s.receive(message(1, "2", session=SID), 1, "s1", "2", events=[span_update("s1", SID, CID), session_changed(CID)])
-    made.append(s.state("always", SID).done())
+    made.append(s.state("always", SID, streams=1).done())
 
     s = script("always-client-proposes-it", "a client's is a proposal", "SE-7").server("always")
     s.receive(message(1, "1", context=PEER, kind="call", session=CID), 0, "s1", "1", events=[session_changed(SID)], opened=_opened_with(s, CID), context=context(PEER))
-    made.append(s.state("always", CID).counters().done())
+    made.append(s.state("always", CID, streams=1).counters().done())
 
     s = script("always-second-name-does-not-count", "only the first names a session", "SE-7").server("always")
     s.receive(message(1, "1", context=PEER, kind="call", session=CID), 0, "s1", "1", events=[session_changed(SID)], opened=_opened_with(s, CID), context=context(PEER))

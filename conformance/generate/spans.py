@@ -49,14 +49,14 @@ LONG = {"trace_scope": "connection"}
 def plans() -> list[dict]:
     made = []
 
-    s = script("spans", "handshake-of-a-client", "a handshake span that ends with the upgrade; calls link it", "SP-4 SP-5 SP-10")
+    s = script("spans", "handshake-of-a-client", "a handshake span that ends with the upgrade; calls link it", "SP-4 SP-5 SP-10 SP-1 SP-15 SP-16")
     client(s, handshake(s, "CLIENT"), started={"handshake": HANDSHAKE})
     made.append(s.call("s1", "m", links=[link(HANDSHAKE)]).call("s2", current=CURRENT, links=[link(HANDSHAKE)]).done())
 
     s = script("spans", "handshake-under-a-current-span", "under a current span", "SP-4")
     made.append(client(s, handshake(s, "CLIENT", "current"), current=True).done())
 
-    s = script("spans", "handshake-of-a-server", "its parent is the context of the handshake", "SP-4")
+    s = script("spans", "handshake-of-a-server", "its parent is the context of the handshake", "SP-4 SP-17")
     server(s, handshake(s, "SERVER", {"remote": context(PEER)}), remote=PEER, started={"handshake": HANDSHAKE})
     s.receive(message(1, "1", context=PEER, kind="call"), 1, "s1", "1", opened=s.opened("s1", parent={"remote": context(PEER)}, links=[link(HANDSHAKE)]), context=context(PEER))
     made.append(s.call("s2", links=[link(HANDSHAKE)]).done())
@@ -64,7 +64,7 @@ def plans() -> list[dict]:
     s = script("spans", "handshake-of-a-server-without-context", "without one it is a root", "SP-4")
     made.append(server(s, handshake(s, "SERVER")).done())
 
-    s = script("spans", "handshake-context-invalid", "with an invalid one as well", "SP-4 TC-1")
+    s = script("spans", "handshake-context-invalid", "with an invalid one as well", "SP-4 TC-1 NG-16")
     s.session = SID
     s.step("server", entropy=SID, request={"headers": [["wirespan", "1"], ["traceparent", "00-x"]]})
     s.step("plan_handshake", {"plans": handshake(s, "SERVER")}, current=False)
@@ -162,12 +162,12 @@ def plans() -> list[dict]:
     made.append(s.step("cancel", events=[frame(control(1, "cancel", 4)), read_end("s1", "cancelled"), ended("s1", "cancelled", sent=chunks, threshold=50 * MS)], stream="s1", at=200 * MS).done())
 
     s = script("spans", "stalls-at-most-32", "the first 32 stalls of a direction are events", "SP-12").client(stall_threshold=1 * MS).call("s1")
-    # Each interval is six times the one before, scaled by blocks: the first of a pair is short, the second is a stall.
+    # Every second interval is a stall: more than five times the average of all before it.
     at, chunks = 0, []
     for n in range(81):
         s.send("s1", "1", message(1, "1", n, context=None if n else MINE, kind=None if n else "call"), at, MINE)
         chunks.append((1, at))
-        at += 10 if n % 2 == 0 else 100 * S + n * S * 100
+        at += 3 * MS if n % 2 == 0 else 20 * S + n * S * 20
     made.append(s.step("cancel", events=[frame(control(1, "cancel", 81)), read_end("s1", "cancelled"), ended("s1", "cancelled", sent=chunks, threshold=1 * MS)], stream="s1", at=at).done())
 
     s = script("spans", "clock-back-is-counted", "a clock that steps back", "SM-4 SP-12").client().call("s1")
@@ -286,6 +286,11 @@ def flow() -> list[dict]:
     incoming(s, 1, 0, events=[PAUSE])
     made.append(s.step("leave", events=[frame(control(1, "1")), read_end("s1", "cancelled"), ended("s1", received=[(1, 0)]), RESUME], stream="s1", at=1).state().done())
 
+    s = script("flow", "complete-request-holds-nothing-up", "a direction that is complete brings no more, so its reader holds nothing up", "FL-2").server(max_unread=1)
+    incoming(s, 1, 0, events=[PAUSE])
+    s.receive(control(1, "1", 1), 1, "s1", events=[read_end("s1"), RESUME]).step("on_time", at=10 * S)
+    made.append(s.step("leave", events=[frame(control(1, "1")), ended("s1", received=[(1, 0)])], stream="s1", at=11 * S).counters().done())
+
     s = script("flow", "plain-queue-overflows", "plain messages are bounded alike: after the wait they are discarded until somebody takes one", "FL-3").client(max_unread=1).step("plain_policy", policy="queue")
     s.receive("a", 0, payload="a", events=[PAUSE]).step("on_time", events=[RESUME], at=5 * S).receive("b", 6 * S)
     s.step("take", stream="plain", bytes=1, at=7 * S).receive("c", 8 * S, payload="c", events=[PAUSE])
@@ -294,7 +299,7 @@ def flow() -> list[dict]:
     s = script("flow", "plain-delivered-is-not-bounded", "what the host takes at once is not bounded", "FL-3").client(max_unread=1)
     made.append(s.receive("a", 0, payload="a").receive("b", 1, payload="b").state().done())
 
-    s = script("flow", "max-streams-incoming", "a stream over the limit is answered with error limit; its messages are discarded", "ST-15").server(max_streams=1)
+    s = script("flow", "max-streams-incoming", "a stream over the limit is answered with error limit; its messages are discarded", "ST-15 ER-2").server(max_streams=1)
     incoming(s, 1, 0)
     s.receive(message(3, "1", kind="call"), 1, events=[frame(control(3, "error", error="limit"))]).receive(message(3, "2", 1), 2).receive(message(1, "2", 1), 3, "s1", "2")
     made.append(s.counters(limit=2, discarded=2).state(streams=1).done())
@@ -323,7 +328,7 @@ def flow() -> list[dict]:
     s.step("on_time", events=[frame(control(1, "error", error="timeout")), read_end("s1", "timeout", "timeout"), ended("s1", "error", "timeout", start=1 * S, received=[(1, 1 * S)])], at=301 * S)
     made.append(s.counters(timeout=1).state().done())
 
-    s = script("flow", "idle-timer-restarts", "a message either way restarts the time", "ST-16").client(idle_timeout=10 * S).call("s1")
+    s = script("flow", "idle-timer-restarts", "a message either way restarts the time", "ST-16 ST-24").client(idle_timeout=10 * S).call("s1")
     s.send("s1", "1", message(1, "1", context=MINE, kind="call"), 5 * S, MINE).step("on_time", at=10 * S).receive(message(1, "2"), 14 * S, "s1", "2").step("on_time", at=23 * S)
     s.step("on_time", events=[frame(control(1, "error", 1, "timeout")), read_end("s1", "timeout", "timeout"), ended("s1", "error", "timeout", start=5 * S, sent=[(1, 5 * S)], received=[(1, 14 * S)])],
            at=24 * S)  # fmt: skip

@@ -41,7 +41,7 @@ def calls_of_this_side() -> list[dict]:
     s.send("s1", "3", message(1, "3", 1), 6 * MS)
     made.append(s.step("end", events=[frame(control(1, "1", 2)), ended("s1", sent=[(1, 0), (1, 6 * MS)], received=[(1, 5 * MS)])], stream="s1", at=7 * MS).done())
 
-    s = script("context-on-first-message-only", "context, kind and method stand on the first message only; seq counts", "ST-2 ST-5 TX-2").client().call("s1", "m")
+    s = script("context-on-first-message-only", "context, kind and method stand on the first message only; seq counts", "ST-2 ST-5 TX-2 TC-15").client().call("s1", "m")
     s.send("s1", "1", message(1, "1", context=MINE, kind="call", method="m", tracestate="a=1"), 0, context(MINE, "a=1"))
     s.send("s1", "2", message(1, "2", 1), 1, context(MINE, "a=1"))
     made.append(s.send("s1", "3", message(1, "3", 2), 2, context(MINE, "a=1")).done())
@@ -86,7 +86,7 @@ def calls_of_this_side() -> list[dict]:
     s.send("s1", "1", message(1, "1", context=MINE, kind="call", own=[("x", "1")]), 0, MINE, headers=[["x", "1"]])
     made.append(s.send("s1", "2", message(1, "2", 1, own=[("y", "2")]), 1, headers=[["y", "2"]]).done())
 
-    s = script("own-headers-invalid", "an own header that is wrong raises, and nothing has changed", "TX-5").client().call("s1")
+    s = script("own-headers-invalid", "an own header that is wrong raises, and nothing has changed", "TX-5 ST-25").client().call("s1")
     s.step("send", {"raises": "invalid_argument"}, stream="s1", body={"text": "1"}, context=MINE, headers=[["Stream", "9"]], at=0)
     made.append(s.send("s1", "1", message(1, "1", context=MINE, kind="call"), 0, MINE).done())
 
@@ -106,7 +106,7 @@ def calls_of_this_side() -> list[dict]:
     s = script("leave-without-message", "a caller that sent nothing writes nothing", "ST-10").client().call("s1")
     made.append(s.step("leave", events=[read_end("s1", "cancelled"), ended("s1", "abandoned")], stream="s1", at=1).state().done())
 
-    s = script("leave-abandons-reply", "leaving sends the end; what is still to come is discarded", "ST-10 ST-12").client().call("s1")
+    s = script("leave-abandons-reply", "leaving sends the end; what is still to come is discarded", "ST-10 ST-12 ST-23").client().call("s1")
     s.send("s1", "1", message(1, "1", context=MINE, kind="call"), 0, MINE)
     s.step("leave", events=[frame(control(1, "1", 1)), read_end("s1", "cancelled"), ended("s1", "abandoned", sent=[(1, 0)])], stream="s1", at=1 * MS)
     s.state(streams=0).receive(message(1, "2"), 2 * MS).receive(message(1, "3", 1, end="1"), 3 * MS)
@@ -172,11 +172,11 @@ def calls_of_this_side() -> list[dict]:
     s.send("s1", "1", message(1, "1", context=MINE, kind="call"), 0, MINE).receive(message(1, "2", end="1"), 1 * MS, "s1", "2", events=[read_end("s1")])
     made.append(s.receive(control(1, "cancel", 1), 2 * MS, events=[ended("s1", "cancelled", sent=[(1, 0)], received=[(1, 1 * MS)])]).counters().done())
 
-    s = script("chunk-behind-its-end", "another message in a closed direction is late", "ST-8").client().call("s1")
+    s = script("chunk-behind-its-end", "another message in a closed direction is late", "ST-8 ST-21").client().call("s1")
     s.send("s1", "1", message(1, "1", context=MINE, kind="call"), 0, MINE).receive(message(1, "2", end="1"), 1 * MS, "s1", "2", events=[read_end("s1")])
     made.append(s.receive(message(1, "3", 1), 2 * MS, payload="3").counters(late=1).state(streams=1).done())
 
-    s = script("chunk-behind-a-complete-call", "after a normal end it is plain, without context, counted", "ST-12").client().call("s1")
+    s = script("chunk-behind-a-complete-call", "after a normal end it is plain, without context, counted", "ST-12 ST-20").client().call("s1")
     s.send("s1", "1", message(1, "1", end="1", context=MINE, kind="call"), 0, MINE, last=True)
     s.receive(message(1, "2", end="1"), 1 * MS, "s1", "2", events=[read_end("s1"), ended("s1", sent=[(1, 0)], received=[(1, 1 * MS)])])
     made.append(s.receive(message(1, "3", 1), 2 * MS, payload="3").counters(late=1).done())
@@ -326,7 +326,7 @@ def numbers() -> list[dict]:
     received("in-order", "numbers in order count nothing", [None, 1, 2, 3], {})
     received("gap", "the missing are counted once", [None, 3, 4], {"gap": 2})
     received("gap-at-start", "the first message is lost", [1, 2], {"gap": 1})
-    received("gap-largest", "the largest number", [None, 4294967295], {"gap": 4294967294})
+    received("gap-largest", "the largest number", [None, 4294967295], {"gap": 4294967294}, "ST-5 ER-1")
     received("reordered", "one that was missing comes later", [None, 2, 1], {"gap": 1, "reorder": 1})
     received("reordered-twice", "and again: a repeat", [None, 2, 1, 1], {"gap": 1, "reorder": 1, "repeat": 1})
     received("repeat", "a number that was seen", [None, 1, 1], {"repeat": 1})
@@ -344,7 +344,7 @@ def numbers() -> list[dict]:
     s.send("s1", "1", message(1, "1", context=MINE, kind="call"), 0, MINE).receive(message(1, "2"), 1, "s1", "2")
     made.append(s.receive(control(1, "1", 2), 2, "s1", events=[read_end("s1")]).counters(gap=1).done())
 
-    s = script("repeat-is-a-chunk", "a repeat is delivered, and a chunk for the metrics; its end holds", "ST-5").client().call("s1")
+    s = script("repeat-is-a-chunk", "a repeat is delivered, and a chunk for the metrics; its end holds", "ST-5 SM-16").client().call("s1")
     s.send("s1", "1", message(1, "1", end="1", context=MINE, kind="call"), 0, MINE, last=True).receive(message(1, "2"), 1 * MS, "s1", "2")
     s.receive(message(1, "2", end="1"), 3 * MS, "s1", "2", events=[read_end("s1"), ended("s1", sent=[(1, 0)], received=[(1, 1 * MS), (1, 3 * MS)])])
     made.append(s.counters(repeat=1).done())
@@ -463,7 +463,7 @@ def always_peers() -> list[dict]:
     opening(s, 1, 0)
     made.append(s.send("s1", "2", message(1, "2", session=s.session), 1).send("s1", "3", message(1, "3", 1), 2).done())
 
-    s = script("always-session-on-first-control", "and a message without a body that is the first", "TX-2 ST-11").server("always")
+    s = script("always-session-on-first-control", "and a message without a body that is the first", "TX-2 ST-11 ST-22").server("always")
     opening(s, 1, 0)
     made.append(s.step("leave", events=[frame(control(1, "1", session=s.session)), read_end("s1", "cancelled"), ended("s1", received=[(1, 0)])], stream="s1", at=1).done())
 

@@ -76,7 +76,7 @@ NAMES = [
     unwrap("reserved-escaped", "a reserved name written with an escape", "TX-4", '{"headers":{"\\u0073tream":"1"},"body":1}', opened({"stream": "1"})),
     unwrap("value-escaped", "a value written with escapes", "TX-4 TX-3", '{"headers":{"x":"\\u0041\\n\\/\\"\\\\"},"body":1}', opened(None, [], counts={"header_invalid": 1}),),
     unwrap("value-escaped-valid", "escapes in a valid value", "TX-4 TX-3", '{"headers":{"x":"\\u0041\\t\\/\\"\\\\\\ud83c\\udfa4"},"body":1}', opened(None, [("x", 'A\t/"\\\U0001f3a4')])),
-    read("own-proto", "__proto__ and constructor are data", "TX-4", [("__proto__", "1"), ("constructor", "2")], opened(None, [("__proto__", "1"), ("constructor", "2")])),
+    read("own-proto", "__proto__ and constructor are data", "TX-4 W-5", [("__proto__", "1"), ("constructor", "2")], opened(None, [("__proto__", "1"), ("constructor", "2")])),
     read("own-value-utf-8", "letters outside ASCII in a value", "TX-5", [("x", "J\u00fcrgen \U0001f3a4")], opened(None, [("x", "J\u00fcrgen \U0001f3a4")])),
     read("own-name-of-255", "a name of 255 bytes", "TX-5", [("n" * 255, "1")], opened(None, [("n" * 255, "1")])),
     read("own-name-of-256", "a name of 256 bytes is dropped", "TX-5", [("n" * 256, "1"), ("x", "1")], opened(None, [("x", "1")], counts={"header_invalid": 1})),
@@ -277,7 +277,7 @@ SIXTY_FOUR = [(f"h{n}", str(n)) for n in range(64)]
 LIMITS = [
     unwrap("head-of-16-kib", "a head of 16,384 bytes is read", "LI-1 LI-2", concat(FITS, "1}"), {"own": [["x", FITS_VALUE]], "body": {"text": "1"}}),
     plain("head-of-16-kib-and-one", "one byte more is plain", "LI-4 LI-2", concat(OVER, "1}"), "head_too_long"),
-    plain("head-without-end", "a head without an end", "LI-4", concat('{"headers":{"x":"', repeat("v", 1048576)), "head_too_long"),
+    plain("head-without-end", "a head without an end", "LI-4 W-4", concat('{"headers":{"x":"', repeat("v", 1048576)), "head_too_long"),
     read("headers-64", "64 entries", "LI-1", SIXTY_FOUR, opened(None, SIXTY_FOUR)),
     plain("headers-65", "65 entries", "LI-4", text_envelope([*SIXTY_FOUR, ("h64", "64")], "1"), "head_too_long"),
     plain("headers-1000", "a thousand entries", "LI-4", text_envelope([(f"h{n}", "") for n in range(1000)], "1"), "head_too_long"),
@@ -362,7 +362,7 @@ CALL = [("traceparent", PARENT), ("kind", "call"), ("method", "order"), ("stream
 WRITTEN = [
     written("write-no-headers", "no headers", "TX-1", [], {"text": "1"}, '{"headers":{},"body":1}'),
     written("write-call", "the first message of a call", "TX-2", CALL, {"text": '{"n":1.0}'}, text_envelope(CALL, '{"n":1.0}')),
-    written("write-canonical-order", "the canonical order, whatever the order given", "TX-2",
+    written("write-canonical-order", "the canonical order, whatever the order given", "TX-2 TX-12",
             [("sent", "5"), ("error", "E"), ("end", "error"), ("seq", "2"), ("stream", "3"), ("method", "m"), ("kind", "call"), ("session", "s"), ("baggage", "k=v"),
              ("tracestate", "a=1"), ("traceparent", PARENT)], {"text": "1"},
             text_envelope([("traceparent", PARENT), ("tracestate", "a=1"), ("baggage", "k=v"), ("session", "s"), ("kind", "call"), ("method", "m"), ("stream", "3"), ("seq", "2"),
@@ -425,12 +425,21 @@ def fitting(id_: str, title: str, rules: str, headers: list, own: list, kept: ob
 
 
 LONG = repeat("v", 9000)
+# 32 members of 240 to 242 characters: 31 long ones behind a short one, 7,500 characters in all; with an own header of 9000 the head is over.
+NAMES_OF_LONG = [f"k{n:02}" for n in range(31)]
+LONG_MEMBERS = ",".join(f"{name}={'s' * 236}" for name in NAMES_OF_LONG)
+# The head is `{"headers":{"traceparent":"…","tracestate":"…","stream":"1","a":"…"},"body":`: what stands around the tracestate is fixed, and each long member costs 241 characters with its comma.
+AROUND = len(text_head([("traceparent", PARENT), ("tracestate", ""), ("stream", "1"), ("a", "v" * 9000)]))
+KEPT = next(n for n in range(31, -1, -1) if AROUND + len("a=1") + 241 * n <= 16384)
+CUT = concat(text_head([("traceparent", PARENT), ("tracestate", ",".join(["a=1", *[f"{name}={'s' * 236}" for name in NAMES_OF_LONG[:KEPT]]])), ("stream", "1"), ("a", "")])[:-len('"},"body":')], LONG, '"},"body":1}')
 
 FITTED = [
     fitting("fit-own-last-first", "own headers go, the last first", "LI-3", [("stream", "1")], [("a", LONG), ("b", LONG), ("c", "1")],
             concat('{"headers":{"stream":"1","a":"', LONG, '"},"body":1}'), {"dropped_header": 2}),
     fitting("fit-baggage-first", "baggage goes first, whole", "LI-3", [("baggage", concat("k=", repeat("x", 8000))), ("stream", "1")], [("a", LONG)],
             concat('{"headers":{"stream":"1","a":"', LONG, '"},"body":1}'), {"dropped_baggage": 1}),
+    fitting("fit-tracestate-long-members-first", "a tracestate loses members over 128 characters first, from the right", "LI-3 TS-9", [("traceparent", PARENT), ("tracestate", concat("a=1,", LONG_MEMBERS)), ("stream", "1")],
+            [("a", LONG)], CUT, {"dropped_tracestate": 1}),
     fitting("fit-64-entries", "own headers over 64 entries go", "LI-3 LI-1", [("stream", "1")], SIXTY_FOUR,
             text_envelope([("stream", "1"), *SIXTY_FOUR[:63]], "1"), {"dropped_header": 1}),
     fitting("fit-exactly", "a head of exactly 16,384 bytes is written", "LI-1", [], [("x", FITS_VALUE)], concat(FITS, "1}"), {}),

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use crate::connection::{Attribute, Parent, Plan, SpanKey, SpanKind};
 use crate::envelope::{is_session_id, parse_u64};
+use crate::limits::MAX_BAGGAGE_BYTES;
 use crate::metrics::seconds;
 use crate::names::{attribute, header};
 use crate::trace::{AllowList, Baggage, Context, SpanContext, TraceParent, TraceState};
@@ -89,18 +90,21 @@ impl Carried {
             } else {
                 continue;
             };
-            values.push(value);
+            // So many values are over every limit already, were they empty: nothing is kept of those behind them.
+            if values.len() <= MAX_BAGGAGE_BYTES {
+                values.push(value);
+            }
         }
         let (span, context_invalid) = match TraceParent::from_values(traceparent.into_iter()) {
             Ok(Some(trace_parent)) => {
+                // A discarded tracestate leaves the context valid (SPEC CA-6).
                 let trace_state = TraceState::from_values(tracestate.into_iter());
-                let invalid = trace_state.is_err();
                 (
                     Some(SpanContext {
                         trace_parent,
                         trace_state: trace_state.unwrap_or_default(),
                     }),
-                    invalid,
+                    false,
                 )
             }
             Ok(None) => (None, false),

@@ -60,7 +60,11 @@ impl Connection {
         let Some(stream) = self.streams.get(&key.0) else {
             return;
         };
-        let bare = !matches!(stream.wire, Wire::Enveloped(_));
+        let bare = match stream.wire {
+            Wire::Bare => true,
+            Wire::Undecided => self.recognition().is_none(),
+            Wire::Enveloped(_) => false,
+        };
         let peer_done = stream.received.closed;
         let incoming = stream.incoming;
         if !stream.sent.closed {
@@ -158,7 +162,7 @@ impl Connection {
         }
     }
 
-    fn reader_has_room(&mut self) {
+    pub(super) fn reader_has_room(&mut self) {
         self.full_readers = self.full_readers.saturating_sub(1);
         if self.full_readers == 0 {
             self.events.push_back(Event::ResumeReading);

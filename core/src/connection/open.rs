@@ -141,10 +141,13 @@ impl Connection {
             return false;
         }
         if let Some((registry, id)) = &self.registry {
-            let Some(claim) = registry.claim(proposed, *id, remote, vouched) else {
+            let own = Some(self.session.as_str());
+            let Some(claim) = registry.claim(proposed, *id, remote, vouched, own) else {
                 return false;
             };
-            self.spans.earlier = claim.previous;
+            if claim.previous.is_some() {
+                self.spans.earlier = claim.previous;
+            }
             self.superseded = claim.superseded;
         }
         self.session = proposed.to_owned();
@@ -155,7 +158,7 @@ impl Connection {
     fn register(&mut self, remote: Option<&str>) {
         if let Some((registry, id)) = &self.registry {
             // A full registry is no failure: this session is not guarded and cannot be continued, that is all.
-            let _ = registry.claim(&self.session, *id, remote, false);
+            let _ = registry.claim(&self.session, *id, remote, false, None);
         }
     }
 
@@ -498,9 +501,6 @@ impl Connection {
                 let generated = self.session.clone();
                 let remote = self.remote.clone();
                 if self.honour(session, remote.as_deref(), Vouch::NoCallback) {
-                    if let Some((registry, id)) = &self.registry {
-                        registry.forget(&generated, *id);
-                    }
                     self.remember_span();
                     self.session_changed(generated);
                 } else {

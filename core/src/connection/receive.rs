@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 use crate::counters::Counter;
 use crate::envelope::{self, Content, End, Form, Head, Kind, Opened, Plain, Role};
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, Refusal};
 use crate::metrics::{Direction, Outcome};
 use crate::names::{attribute, wire_error};
 use crate::trace::{AllowList, Baggage, SpanContext, TraceState};
@@ -41,7 +41,9 @@ impl Connection {
             Opened::Plain(why) => {
                 match why {
                     Plain::HeadTooLong => self.counters.add(Counter::HeadTooLong, 1),
-                    Plain::Version => self.counters.add(Counter::Version, 1),
+                    Plain::Version | Plain::Malformed(Refusal::UnknownCritical) => {
+                        self.counters.add(Counter::Version, 1);
+                    }
                     Plain::Ordinary | Plain::Malformed(_) => {}
                 }
                 self.receive_bare(message, now_ns)
@@ -94,6 +96,7 @@ impl Connection {
             return self.deliver_plain(received, now_ns);
         }
         if let Some(key) = self.by_wire.get(&id).copied() {
+            self.hear_session(&head);
             return self.receive_on_stream(StreamKey(key), received, &head, now_ns);
         }
         if let (Some(kind), None) = (head.kind, head.seq)
@@ -119,6 +122,16 @@ impl Connection {
         }
     }
 
+    /// Takes the first session id that a peer taken to speak version 1 names, in an opening or in a reply (SPEC SE-7).
+    fn hear_session(&mut self, head: &Head<'_>) {
+        if self.peer == Peer::Always
+            && let Some(session) = head.session.as_deref()
+            && !std::mem::replace(&mut self.hello.session_named, true)
+        {
+            self.take_session(session);
+        }
+    }
+
     fn receive_opening<'m>(
         &mut self,
         id: NonZeroU32,
@@ -128,12 +141,7 @@ impl Connection {
         now_ns: u64,
     ) -> Received<'m> {
         self.highest_peer_wire = id.get();
-        if self.peer == Peer::Always
-            && let Some(session) = head.session.as_deref()
-            && !std::mem::replace(&mut self.hello.session_named, true)
-        {
-            self.take_session(session);
-        }
+        self.hear_session(head);
         if self.streams.len() >= self.options.max_streams {
             self.counters.add(Counter::Limit, 1);
             self.push_control_frame(id, 0, Form::Text, End::Error, Some(wire_error::LIMIT));
@@ -264,6 +272,11 @@ impl Connection {
         });
         if over {
             self.complete(key, now_ns);
+        } else if let Some(stream) = self.streams.get_mut(&key.0)
+            && stream.unread.overflow_at_ns.take().is_some()
+        {
+            // A direction that is complete brings no more: its reader may take its time, and holds nothing up.
+            self.reader_has_room();
         }
     }
 

@@ -519,7 +519,10 @@ impl Connection {
         error: Option<&str>,
     ) {
         let error = error.filter(|name| envelope::is_error_type(name));
+        // To an always peer the first message of a direction names the session, whatever it is (SPEC ST-22).
+        let session = (seq == 0 && self.peer == Peer::Always).then_some(self.session.as_str());
         let fields = HeadFields {
+            session,
             stream: Some(id),
             seq,
             end: Some(end),

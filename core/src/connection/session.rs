@@ -121,21 +121,23 @@ impl SessionRegistry {
         id
     }
 
-    /// Registers a session for a connection. A live session is given only to a peer that was vouched for; `None` means
-    /// that the claim is refused.
+    /// Registers a session for a connection, in place of `instead_of` if that is its own. A live session is given only to a
+    /// peer that was vouched for; `None` means that the claim is refused, and nothing has changed.
     pub(crate) fn claim(
         &self,
         session_id: &str,
         connection: ConnectionId,
         remote: Option<&str>,
         vouched: bool,
+        instead_of: Option<&str>,
     ) -> Option<Claim> {
         let mut inner = self.lock();
         let mut claim = Claim {
             previous: None,
             superseded: None,
         };
-        if let Some(entry) = inner.sessions.get(session_id) {
+        let known = inner.sessions.get(session_id);
+        if let Some(entry) = known {
             if entry.live && entry.connection != connection {
                 if !vouched {
                     return None;
@@ -143,10 +145,22 @@ impl SessionRegistry {
                 claim.superseded = Some(entry.connection);
             }
             claim.previous.clone_from(&entry.span);
-            inner.remove(session_id);
         }
-        if !inner.has_room(remote) {
+        let given_up = instead_of
+            .and_then(|id| inner.sessions.get(id))
+            .filter(|entry| entry.connection == connection);
+        // A session that is known already, or that stands in place of this connection's own, takes no more room. Nothing is
+        // given up before the claim is sure.
+        let frees = [known, given_up];
+        let frees = frees.iter().flatten();
+        let room_in_all = frees.clone().next().is_some();
+        let room_of_remote = frees.clone().any(|entry| entry.remote.as_deref() == remote);
+        if !inner.has_room(remote, room_of_remote, room_in_all) {
             return None;
+        }
+        inner.remove(session_id);
+        if let Some(id) = instead_of {
+            inner.remove_of(id, connection);
         }
         if let Some(remote) = remote {
             inner.per_remote.entry(remote.into()).or_default().held += 1;
@@ -195,14 +209,7 @@ impl SessionRegistry {
 
     /// Forgets a session that this connection will not use after all.
     pub(crate) fn forget(&self, session_id: &str, connection: ConnectionId) {
-        let mut inner = self.lock();
-        if inner
-            .sessions
-            .get(session_id)
-            .is_some_and(|entry| entry.connection == connection)
-        {
-            inner.remove(session_id);
-        }
+        self.lock().remove_of(session_id, connection);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -212,9 +219,9 @@ impl SessionRegistry {
 }
 
 impl Inner {
-    /// Makes room for one more session, and tells whether there is some.
-    fn has_room(&mut self, remote: Option<&str>) -> bool {
-        if let Some(remote) = remote {
+    /// Makes room for one more session, and tells whether there is some; where something is given up for it, there is.
+    fn has_room(&mut self, remote: Option<&str>, of_remote: bool, in_all: bool) -> bool {
+        if let Some(remote) = remote.filter(|_| !of_remote) {
             while let Some(known) = self.per_remote.get_mut(remote)
                 && known.held >= self.max_per_remote
             {
@@ -226,7 +233,7 @@ impl Inner {
                 }
             }
         }
-        while self.sessions.len() >= self.max_sessions {
+        while !in_all && self.sessions.len() >= self.max_sessions {
             let Some((session_id, connection)) = self.idle.pop_front() else {
                 return false;
             };
@@ -241,6 +248,16 @@ impl Inner {
         self.sessions
             .get(session_id)
             .is_some_and(|entry| !entry.live && entry.connection == connection)
+    }
+
+    fn remove_of(&mut self, session_id: &str, connection: ConnectionId) {
+        if self
+            .sessions
+            .get(session_id)
+            .is_some_and(|entry| entry.connection == connection)
+        {
+            self.remove(session_id);
+        }
     }
 
     fn remove(&mut self, session_id: &str) {
@@ -299,13 +316,13 @@ mod tests {
     fn a_live_session_moves_only_when_vouched_for() {
         let registry = SessionRegistry::new();
         let (first, second) = (registry.new_connection(), registry.new_connection());
-        assert!(registry.claim("s", first, None, false).is_some());
-        assert!(registry.claim("s", second, None, false).is_none());
-        let claim = registry.claim("s", second, None, true).unwrap();
+        assert!(registry.claim("s", first, None, false, None).is_some());
+        assert!(registry.claim("s", second, None, false, None).is_none());
+        let claim = registry.claim("s", second, None, true, None).unwrap();
         assert_eq!(claim.superseded, Some(first));
         // The old connection's end does not touch the session of the new one.
         registry.release("s", first);
-        assert!(registry.claim("s", first, None, false).is_none());
+        assert!(registry.claim("s", first, None, false, None).is_none());
     }
 
     #[test]
@@ -317,10 +334,10 @@ mod tests {
             span_id: [2; 8],
             flags: crate::trace::TraceFlags::SAMPLED,
         });
-        registry.claim("s", first, None, false).unwrap();
+        registry.claim("s", first, None, false, None).unwrap();
         registry.remember_span("s", first, &span);
         registry.release("s", first);
-        let claim = registry.claim("s", second, None, false).unwrap();
+        let claim = registry.claim("s", second, None, false, None).unwrap();
         assert_eq!(claim.previous, Some(span));
         assert_eq!(claim.superseded, None);
     }
@@ -331,33 +348,33 @@ mod tests {
         let connection = registry.new_connection();
         assert!(
             registry
-                .claim("a", connection, Some("10.0.0.1"), false)
+                .claim("a", connection, Some("10.0.0.1"), false, None)
                 .is_some()
         );
         assert!(
             registry
-                .claim("b", connection, Some("10.0.0.1"), false)
+                .claim("b", connection, Some("10.0.0.1"), false, None)
                 .is_some()
         );
         assert!(
             registry
-                .claim("c", connection, Some("10.0.0.1"), false)
+                .claim("c", connection, Some("10.0.0.1"), false, None)
                 .is_none()
         );
         assert!(
             registry
-                .claim("c", connection, Some("10.0.0.2"), false)
+                .claim("c", connection, Some("10.0.0.2"), false, None)
                 .is_some()
         );
         assert!(
             registry
-                .claim("d", connection, Some("10.0.0.3"), false)
+                .claim("d", connection, Some("10.0.0.3"), false, None)
                 .is_none()
         );
         registry.release("a", connection);
         assert!(
             registry
-                .claim("d", connection, Some("10.0.0.3"), false)
+                .claim("d", connection, Some("10.0.0.3"), false, None)
                 .is_some()
         );
         assert_eq!(registry.len(), 3);
@@ -365,7 +382,7 @@ mod tests {
         registry.release("b", connection);
         assert!(
             registry
-                .claim("e", connection, Some("10.0.0.1"), false)
+                .claim("e", connection, Some("10.0.0.1"), false, None)
                 .is_some()
         );
     }
@@ -378,7 +395,7 @@ mod tests {
             let session = format!("s{number}");
             assert!(
                 registry
-                    .claim(&session, connection, Some("10.0.0.1"), false)
+                    .claim(&session, connection, Some("10.0.0.1"), false, None)
                     .is_some(),
                 "{session}"
             );
@@ -393,7 +410,7 @@ mod tests {
         let registry = SessionRegistry::with_limits(10, 10);
         for _ in 0..10_000 {
             let connection = registry.new_connection();
-            registry.claim("s", connection, None, false).unwrap();
+            registry.claim("s", connection, None, false, None).unwrap();
             registry.release("s", connection);
         }
         assert!(registry.lock().idle.len() <= 64);

@@ -99,7 +99,9 @@ pub(super) fn scan<'m>(
             | kind::METHOD
             | kind::ERROR
             | kind::OTHER => None,
-            _ if tag & CRITICAL != 0 => return Err(Plain::Version),
+            _ if tag & CRITICAL != 0 => {
+                return Err(Plain::Malformed(Refusal::UnknownCritical));
+            }
             _ => {
                 if again {
                     entry(Entry::UnknownAgain);

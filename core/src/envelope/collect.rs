@@ -8,7 +8,7 @@ use super::grammar::{
 };
 use super::{Content, End, Head, Kind, Role};
 use crate::limits::{MAX_BAGGAGE_BYTES, MAX_TRACESTATE_BYTES};
-use crate::trace::TraceParent;
+use crate::trace::{TraceParent, TraceState};
 
 /// Positions in [`header::RESERVED`].
 pub(super) mod field {
@@ -223,7 +223,15 @@ impl<'m> Collector<'m> {
             let dropped = u8::try_from(before - head.own.len()).unwrap_or(u8::MAX);
             head.drops.header_invalid = head.drops.header_invalid.saturating_add(dropped);
         }
-        if head.trace_parent.is_none() && head.trace_state.take().is_some() {
+        // Beside no valid traceparent nobody reads it (SPEC TC-6); a malformed one is discarded whole (TS-5).
+        let usable =
+            |value: &Cow<'_, str>| head.trace_parent.is_some() && TraceState::parse(value).is_ok();
+        if head
+            .trace_state
+            .as_ref()
+            .is_some_and(|value| !usable(value))
+        {
+            head.trace_state = None;
             head.drops.tracestate = true;
         }
         if head.stream.is_none() {

@@ -83,7 +83,7 @@ pub enum Role {
 pub struct Head<'m> {
     /// Ids and flags of the sender's span.
     pub trace_parent: Option<TraceParent>,
-    /// Vendor data as sent, within its limit but not yet validated; only beside a valid `trace_parent`.
+    /// Vendor data as sent, valid and within its limit; only beside a valid `trace_parent`.
     pub trace_state: Option<Cow<'m, str>>,
     /// Baggage as sent, within its limit but not yet validated.
     pub baggage: Option<Cow<'m, str>>,
@@ -124,7 +124,7 @@ pub struct Drops {
     pub header_invalid: u8,
     /// A name stands twice.
     pub header_repeated: bool,
-    /// The `tracestate` is over its limit or has no valid `traceparent`.
+    /// The `tracestate` is malformed, over its limit, or has no valid `traceparent`.
     pub tracestate: bool,
     /// The `baggage` is over its limit.
     pub baggage: bool,
@@ -172,7 +172,7 @@ pub enum Plain {
     Malformed(crate::error::Refusal),
     /// The head is over its limit.
     HeadTooLong,
-    /// The version, or a critical part, is unknown.
+    /// The version is unknown.
     Version,
 }
 

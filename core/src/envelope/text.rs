@@ -88,10 +88,13 @@ pub(super) fn scan_canonical<'m>(
         }
     }
     let start = at + MIDDLE.len();
-    match window.get(at..start) {
-        Some(middle) if middle == MIDDLE => {}
-        Some(_) => return Err(Plain::Malformed(Refusal::Structure)),
-        None => return Err(refused((Refusal::Truncated, window.len()))),
+    let middle = window.get(at..).unwrap_or_default();
+    if !middle.starts_with(MIDDLE) {
+        return Err(if MIDDLE.starts_with(middle) {
+            refused((Refusal::Truncated, window.len()))
+        } else {
+            Plain::Malformed(Refusal::Structure)
+        });
     }
     match message.get(start..).and_then(<[u8]>::split_last) {
         Some((b'}', body)) => Ok(Parts {
@@ -135,6 +138,17 @@ fn read_string(bytes: &[u8], at: usize) -> Result<(Cow<'_, str>, usize), (Refusa
         .ok_or((Refusal::Character, at))
 }
 
+/// What an always peer sends is an envelope or not; why not has no finer answer, so that a reader may stand on a JSON library
+/// (SPEC RC-3).
+const NOT_THE_TWO: Plain = Plain::Malformed(Refusal::Structure);
+
+fn not_the_two((reason, _): (Refusal, usize)) -> Plain {
+    match reason {
+        Refusal::TooMany => Plain::Malformed(reason),
+        _ => NOT_THE_TWO,
+    }
+}
+
 /// Reads any valid JSON object with exactly the two members (SPEC RC-3).
 pub(super) fn scan_any<'m>(
     message: &'m [u8],
@@ -147,16 +161,15 @@ pub(super) fn scan_any<'m>(
         return Err(Plain::Ordinary);
     }
     if std::str::from_utf8(message).is_err() {
-        return Err(Plain::Malformed(Refusal::Character));
+        return Err(NOT_THE_TWO);
     }
-    let refused = |(reason, _): (Refusal, usize)| Plain::Malformed(reason);
     let mut at = skip_space(message, at + 1);
     let mut headers: Option<Range<usize>> = None;
     let mut body: Option<Range<usize>> = None;
     for member in 0..2 {
-        let (name, next) = read_string(message, at).map_err(refused)?;
+        let (name, next) = read_string(message, at).map_err(not_the_two)?;
         at = skip_space(message, next);
-        expect(message, at, b':').map_err(refused)?;
+        expect(message, at, b':').map_err(not_the_two)?;
         let colon = at;
         let start = skip_space(message, colon + 1);
         match &*name {
@@ -166,29 +179,23 @@ pub(super) fn scan_any<'m>(
                 at = skip_space(message, end);
             }
             "body" if body.is_none() => {
-                let end = skip_value(message, start, max_nesting).map_err(refused)?;
+                let end = skip_value(message, start, max_nesting).map_err(not_the_two)?;
                 at = skip_space(message, end);
                 body = Some(colon + 1..at);
             }
             // Another name, or one of the two again: no envelope.
-            _ => return Err(Plain::Malformed(Refusal::Structure)),
+            _ => return Err(NOT_THE_TWO),
         }
         if member == 0 {
-            expect(message, at, b',').map_err(|(_, at)| refused((Refusal::Structure, at)))?;
+            expect(message, at, b',').map_err(not_the_two)?;
             at = skip_space(message, at + 1);
         }
     }
-    match message.get(at) {
-        Some(b'}') => {}
-        Some(b',') => return Err(Plain::Malformed(Refusal::Structure)),
-        Some(_) => return Err(Plain::Malformed(Refusal::Character)),
-        None => return Err(Plain::Malformed(Refusal::Truncated)),
-    }
-    if skip_space(message, at + 1) != message.len() {
-        return Err(Plain::Malformed(Refusal::Trailing));
+    if message.get(at) != Some(&b'}') || skip_space(message, at + 1) != message.len() {
+        return Err(NOT_THE_TWO);
     }
     let (Some(headers), Some(body)) = (headers, body) else {
-        return Err(Plain::Malformed(Refusal::Missing));
+        return Err(NOT_THE_TWO);
     };
     // Where the body comes first, the head is the `headers` object (SPEC LI-2).
     let head_bytes = if headers.start < body.start {
@@ -208,15 +215,14 @@ fn scan_headers<'m>(
     start: usize,
     entries: &mut impl Entries<'m>,
 ) -> Result<usize, Plain> {
-    let refused = |(reason, _): (Refusal, usize)| Plain::Malformed(reason);
-    expect(message, start, b'{').map_err(|(_, at)| refused((Refusal::Structure, at)))?;
+    expect(message, start, b'{').map_err(not_the_two)?;
     let mut at = skip_space(message, start + 1);
     if message.get(at) == Some(&b'}') {
         return Ok(at + 1);
     }
     let mut count = 0;
     loop {
-        let (name, value, next) = scan_entry(message, at, true).map_err(refused)?;
+        let (name, value, next) = scan_entry(message, at, true).map_err(not_the_two)?;
         count += 1;
         if count > MAX_HEADERS {
             return Err(Plain::HeadTooLong);
@@ -225,8 +231,7 @@ fn scan_headers<'m>(
         match message.get(next) {
             Some(b',') => at = skip_space(message, next + 1),
             Some(b'}') => return Ok(next + 1),
-            Some(_) => return Err(Plain::Malformed(Refusal::Character)),
-            None => return Err(Plain::Malformed(Refusal::Truncated)),
+            _ => return Err(NOT_THE_TWO),
         }
     }
 }

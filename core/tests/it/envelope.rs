@@ -400,7 +400,7 @@ fn the_general_reader_takes_any_order_and_spacing() {
         assert!(matches!(any(plain), Opened::Plain(_)), "{plain}");
     }
     let mut not_utf8 = b"{\"headers\":{},\"body\":\"\xff\"}".to_vec();
-    refused(read(&not_utf8.clone(), Form::Text, ANY), Refusal::Character);
+    refused(read(&not_utf8.clone(), Form::Text, ANY), Refusal::Structure);
     not_utf8[22] = b'x';
     assert!(matches!(
         read(&not_utf8, Form::Text, ANY),

@@ -38,9 +38,9 @@ fn binary_heads_are_refused_by_the_rule_that_they_break() {
         binary(&raw(0, b"", &[(15, &[5, b'a'])], b"")),
         Refusal::Truncated,
     );
-    assert_eq!(
+    refused(
         binary(&raw(0, b"", &[(0x80 | 11, b"x")], b"")),
-        Opened::Plain(Plain::Version)
+        Refusal::UnknownCritical,
     );
 }
 
