@@ -526,6 +526,11 @@ export class Connection extends Handshake {
     stream.received.finish('complete');
     this.emit({ event: 'read_end', stream, end: 'complete' });
     if (stream.own && !stream.ownOpen) this.finish(stream, at, { outcome: 'complete', raises: 'invalid_state' });
+    else if (stream.fullSince !== undefined) {
+      // A complete direction brings no more: its reader holds nothing up (FL-2).
+      stream.fullSince = undefined;
+      this.judgeReading();
+    }
   }
 
   private chunk(stream: Stream, payload: Message, at: number): Received {

@@ -246,12 +246,8 @@ export class Handshake {
     this.sessionNamed = true;
     if (this.isClient) this.adopt(session, at);
     else if (session !== this.session) {
-      const old = this.session;
-      if (!this.honours(session, undefined)) this.count('session_replaced');
-      else {
-        this.setup.registry?.release(old, this as never, true);
-        this.changeSession(session, false);
-      }
+      if (this.honours(session, undefined)) this.changeSession(session, false);
+      else this.count('session_replaced');
     }
   }
 
@@ -306,7 +302,7 @@ export class Handshake {
     if (vouched === undefined && this.options.trust !== 'continue') return false;
     const holder = registry?.holder(session) as Handshake | undefined;
     if (holder && !vouched) return false;
-    if (registry && !registry.claim(session, remote, this as never)) return false;
+    if (registry && !registry.claim(session, remote, this as never, this.session)) return false;
     this.superseded = holder;
     return true;
   }

@@ -30,12 +30,16 @@ export class Registry {
     return this.entries.get(id)?.span;
   }
 
-  /** Makes an id live for a connection, if there is room. */
-  claim(id: string, remote: string, holder: Holder): boolean {
+  /** Makes an id live for a connection, if there is room, in place of the one that it has (SE-8). A refusal changes nothing. */
+  claim(id: string, remote: string, holder: Holder, insteadOf?: string): boolean {
     const known = this.entries.get(id);
-    if (!known && !this.makeRoom(remote)) return false;
+    const own = insteadOf === undefined ? undefined : this.entries.get(insteadOf);
+    const given = [known, own?.live === holder ? own : undefined].filter((entry) => entry !== undefined);
+    const hasPlace = given.some((entry) => entry.remote === remote);
+    if (!hasPlace && !this.makeRoom(remote, given.length > 0)) return false;
     this.entries.delete(id);
-    this.entries.set(id, { remote: known?.remote ?? remote, live: holder, span: known?.span });
+    if (insteadOf !== undefined && own?.live === holder) this.entries.delete(insteadOf);
+    this.entries.set(id, { remote, live: holder, span: known?.span });
     return true;
   }
 
@@ -52,10 +56,10 @@ export class Registry {
     if (forget) this.entries.delete(id);
   }
 
-  private makeRoom(remote: string): boolean {
+  private makeRoom(remote: string, inAll: boolean): boolean {
     const ofRemote = [...this.entries].filter(([, entry]) => entry.remote === remote);
     if (ofRemote.length >= this.maxPerRemote) return this.forgetOldest(ofRemote);
-    return this.entries.size < this.maxSessions || this.forgetOldest(this.entries);
+    return inAll || this.entries.size < this.maxSessions || this.forgetOldest(this.entries);
   }
 
   private forgetOldest(entries: Iterable<[string, Entry]>): boolean {
