@@ -123,7 +123,7 @@ impl PlanView {
         let links: Vec<_> = plan
             .links
             .iter()
-            .map(|link| show_span(link, true))
+            .map(|link| show_span(&link.span, link.remote))
             .collect();
         let attributes = Attributes::new(plan.attributes.clone());
         let shown = Box::new(wirespan_plan {

@@ -83,7 +83,7 @@ function reviveSpanContext(json) {
 /** A plan whose span contexts are those of the API. */
 function revivePlan(plan) {
   plan.remote = reviveSpanContext(plan.remote);
-  plan.links = plan.links.map(reviveSpanContext);
+  plan.links = plan.links.map((link) => ({ ...reviveSpanContext(link), isRemote: link.isRemote }));
   return plan;
 }
 

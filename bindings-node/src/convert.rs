@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value as Json, json};
 use wirespan::connection::{
-    Attribute, Event, OptionValue, Options, Parent, Peer, Plan, ReadEnd, Received, Resumption,
-    Session, SpanEnd, SpanEvent, Status, Value,
+    Attribute, Event, Link, OptionValue, Options, Parent, Peer, Plan, ReadEnd, Received,
+    Resumption, Session, SpanEnd, SpanEvent, Status, Value,
 };
 use wirespan::envelope::{Content, End, Form, Kind, Role};
 use wirespan::metrics::Outcome;
@@ -136,6 +136,12 @@ fn attributes<'a>(attributes: impl IntoIterator<Item = &'a Attribute>) -> Json {
     Json::Object(map)
 }
 
+fn link(link: &Link) -> Json {
+    let mut shown = span_context(&link.span);
+    shown["isRemote"] = Json::from(link.remote);
+    shown
+}
+
 /// A plan.
 pub(crate) fn plan(plan: &Plan) -> Json {
     let (parent, remote) = match &plan.parent {
@@ -150,7 +156,7 @@ pub(crate) fn plan(plan: &Plan) -> Json {
         "kind": plan.kind.name(),
         "parent": parent,
         "remote": remote,
-        "links": plan.links.iter().map(span_context).collect::<Json>(),
+        "links": plan.links.iter().map(link).collect::<Json>(),
         "attributes": attributes(&plan.attributes),
     })
 }

@@ -212,6 +212,10 @@ test('under trust link a server starts a new trace that links the caller', async
   assert.equal(parentId(server), undefined);
   assert.notEqual(traceId(server), traceId(root));
   assert.deepEqual(linkIds(server), [id(sdk.span('echo', 'CLIENT')), id(sdk.span('websocket.handshake', 'SERVER'))]);
+  assert.deepEqual(
+    server.links.map((link) => link.context.isRemote),
+    [true, false],
+  );
   assert.equal(trace.getSpanContext(plain[0].context), undefined);
   assert.deepEqual(
     plain[0].links.map((link) => link.context.spanId),

@@ -110,13 +110,18 @@ pub(crate) fn from_otel(span_context: &Bound<'_, PyAny>) -> PyResult<Option<Span
 
 /// The API's span context of a remote span.
 #[pyfunction]
-pub(crate) fn to_otel<'py>(span: &Bound<'py, SpanContext>) -> PyResult<Bound<'py, PyAny>> {
-    span_context(span.py(), span.get().inner())
+#[pyo3(signature = (span, is_remote = true))]
+pub(crate) fn to_otel<'py>(
+    span: &Bound<'py, SpanContext>,
+    is_remote: bool,
+) -> PyResult<Bound<'py, PyAny>> {
+    span_context(span.py(), span.get().inner(), is_remote)
 }
 
 fn span_context<'py>(
     py: Python<'py>,
     inner: &wirespan::trace::SpanContext,
+    is_remote: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     let api = api(py)?;
     let parent = &inner.trace_parent;
@@ -134,10 +139,10 @@ fn span_context<'py>(
     match &api.tuple_new {
         // The ids of the core are never zero, so the context is valid.
         Some(tuple_new) => {
-            let items = (trace_id, span_id, true, flags, state, true);
+            let items = (trace_id, span_id, is_remote, flags, state, true);
             tuple_new.bind(py).call1((class, items))
         }
-        None => class.call1((trace_id, span_id, true, flags, state)),
+        None => class.call1((trace_id, span_id, is_remote, flags, state)),
     }
 }
 
@@ -157,7 +162,7 @@ pub(crate) fn remote_context<'py>(
     let holder = api
         .non_recording_span
         .bind(py)
-        .call1((span_context(py, inner)?,))?;
+        .call1((span_context(py, inner, true)?,))?;
     let items = PyDict::new(py);
     items.set_item(&api.span_key, holder)?;
     api.context.bind(py).call1((items,))

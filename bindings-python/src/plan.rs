@@ -51,10 +51,13 @@ impl Plan {
         Ok(PyString::intern(py, word).into_any())
     }
 
-    /// The contexts to link.
+    /// The contexts to link, each with whether it is a peer's.
     #[getter]
-    fn links(&self) -> Vec<SpanContext> {
-        self.0.links.iter().cloned().map(SpanContext::new).collect()
+    fn links(&self) -> Vec<(SpanContext, bool)> {
+        let links = self.0.links.iter();
+        links
+            .map(|link| (SpanContext::new(link.span.clone()), link.remote))
+            .collect()
     }
 
     /// The attributes at the start.

@@ -49,7 +49,7 @@ async def test_a_call_is_one_span_on_each_side(spans: Spans, tracer: trace.Trace
     assert parent_id(shakes[0]) is None
     assert parent_id(shakes[1]) == span_id(shakes[0])
     for span, shake in ((client, shakes[0]), (server_span, shakes[1])):
-        assert [link.context.span_id for link in span.links] == [span_id(shake)]
+        assert [(link.context.span_id, link.context.is_remote) for link in span.links] == [(span_id(shake), False)]
         found = attributes(span)
         assert found["websocket.session.id"] == session_id == attributes(shake)["websocket.session.id"]
         assert found["network.protocol.name"] == "websocket"
@@ -103,7 +103,7 @@ async def test_a_transfer_is_a_producer_and_a_linked_consumer(spans: Spans) -> N
             processed = await spans.one("process upload", SpanKind.CONSUMER)
     assert taken == [b"\x00\xff", b"two"]
     assert parent_id(processed) is None
-    assert span_id(sent) in [link.context.span_id for link in processed.links]
+    assert (span_id(sent), True) in [(link.context.span_id, link.context.is_remote) for link in processed.links]
 
 
 async def test_a_plain_message_brings_its_context_and_no_span(spans: Spans, tracer: trace.Tracer) -> None:

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::connection::{Attribute, Parent, Plan, SpanKey, SpanKind};
+use crate::connection::{Attribute, Link, Parent, Plan, SpanKey, SpanKind};
 use crate::envelope::{is_session_id, parse_u64};
 use crate::limits::MAX_BAGGAGE_BYTES;
 use crate::metrics::seconds;
@@ -183,8 +183,12 @@ pub fn plan_process(
         parent,
         session_id,
     );
-    plan.links
-        .extend(items.iter().filter_map(|item| item.context.span.clone()));
+    plan.links.extend(
+        items
+            .iter()
+            .filter_map(|item| item.context.span.clone())
+            .map(Link::remote),
+    );
     match single {
         Some(item) => plan
             .attributes

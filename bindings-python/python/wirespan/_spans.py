@@ -45,7 +45,7 @@ class SpanMaker:
             context=base,
             kind=_KINDS[plan.kind],
             attributes=plan.attributes,
-            links=[Link(to_otel(link)) for link in plan.links],
+            links=[Link(to_otel(link, is_remote)) for link, is_remote in plan.links],
         )
         return trace.set_span_in_context(span, base)
 

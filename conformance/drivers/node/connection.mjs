@@ -36,9 +36,6 @@ class Script {
   #names = new Map();
   #streams = new Map();
   #made = 0;
-  /** The spans of this side, which no plan links as remote ones. */
-  #ownSpans = new Set();
-
   step(step) {
     const on = step.on ?? 'c';
     let result;
@@ -92,12 +89,12 @@ class Script {
     const spans = { spanContext: contextOf(step.context), baggage: baggageOf(step.baggage) };
     const acts = {
       plan_handshake: () => {
-        const plans = connection.planHandshake({ http: this.#own(contextOf(step.http)), current: step.current });
+        const plans = connection.planHandshake({ http: contextOf(step.http), current: step.current });
         return without({ plans: plans.map((plan) => this.plan(side, plan)) });
       },
       span_started: () => {
         const span = { connection: 0, handshake: 1 }[step.span] ?? this.#streams.get(step.span).number;
-        connection.spanStarted(span, this.#own(spans.spanContext));
+        connection.spanStarted(span, spans.spanContext);
       },
       request: () => {
         const { host, has_subprotocol: hasSubprotocol, has_trace_context: hasTraceContext } = step;
@@ -186,16 +183,11 @@ class Script {
   }
 
   plan(side, plan) {
-    return { span: this.#span(side, plan.span), ...showPlan(plan, (link) => !this.#ownSpans.has(link.spanId)) };
+    return { span: this.#span(side, plan.span), ...showPlan(plan) };
   }
 
   #begun(side, { stream, plan }) {
     return { stream: this.#name(side, stream), plan: this.plan(side, plan) };
-  }
-
-  #own(spanContext) {
-    if (spanContext !== undefined) this.#ownSpans.add(spanContext.spanId);
-    return spanContext;
   }
 
   #span(side, span) {

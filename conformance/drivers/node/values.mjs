@@ -48,12 +48,12 @@ export function showContext(spanContext) {
 }
 
 /** A plan without its span; `isRemote` tells which links are spans of a peer. */
-export function showPlan({ name, kind, parent, remote, links, attributes }, isRemote = () => true) {
+export function showPlan({ name, kind, parent, remote, links, attributes }) {
   return without({
     name,
     kind,
     parent: parent === 'remote' ? { remote: showContext(remote) } : parent,
-    links: links.map((link) => ({ ...showContext(link), ...(isRemote(link) && { remote: true }) })),
+    links: links.map((link) => ({ ...showContext(link), ...(link.isRemote && { remote: true }) })),
     attributes,
   });
 }

@@ -40,7 +40,8 @@ pub use options::{
     TIME_SPANS, TraceScope, Trust,
 };
 pub use plan::{
-    Attribute, Parent, Plan, SpanEnd, SpanEvent, SpanKey, SpanKind, Status, StreamReport, Value,
+    Attribute, Link, Parent, Plan, SpanEnd, SpanEvent, SpanKey, SpanKind, Status, StreamReport,
+    Value,
 };
 pub use send::{ContextRef, Fitted, Message};
 pub use session::{ConnectionId, SessionRegistry, Vouch};

@@ -9,7 +9,7 @@ use crate::names::{attribute, header};
 use crate::trace::SpanContext;
 
 use super::handshake::{common_version, header_value, parse_header};
-use super::plan::{Attribute, Parent, Plan, SpanEnd, SpanKey, SpanKind};
+use super::plan::{Attribute, Link, Parent, Plan, SpanEnd, SpanKey, SpanKind};
 use super::session::{SessionRegistry, Vouch, session_id_from};
 use super::{
     Connection, Event, HandshakeRequest, HandshakeResponse, Hello, Mode, Options, Peer,
@@ -189,8 +189,8 @@ impl Connection {
                     by_role
                 };
                 let mut plan = self.plan(SpanKey::CONNECTION, "websocket.connection", kind, parent);
-                plan.links.extend(link);
-                plan.links.extend(self.spans.earlier.take());
+                plan.links.extend(link.map(Link::remote));
+                plan.links.extend(self.spans.earlier.take().map(Link::own));
                 plans.push(plan);
                 self.spans.connection_open = true;
                 None
@@ -204,8 +204,8 @@ impl Connection {
             None => (SpanKind::Internal, Parent::Connection, None),
         };
         let mut plan = self.plan(SpanKey::HANDSHAKE, "websocket.handshake", kind, parent);
-        plan.links.extend(link);
-        plan.links.extend(self.spans.earlier.take());
+        plan.links.extend(link.map(Link::remote));
+        plan.links.extend(self.spans.earlier.take().map(Link::own));
         plans.push(plan);
         self.spans.handshake_open = true;
         plans

@@ -113,6 +113,29 @@ impl Attribute {
     }
 }
 
+/// A span to link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Link {
+    /// The span.
+    pub span: SpanContext,
+    /// It is a peer's; otherwise one that this process made.
+    pub remote: bool,
+}
+
+impl Link {
+    pub(crate) fn remote(span: SpanContext) -> Self {
+        Self { span, remote: true }
+    }
+
+    pub(crate) fn own(span: SpanContext) -> Self {
+        Self {
+            span,
+            remote: false,
+        }
+    }
+}
+
 /// What the host does to start a span. Links are complete here, since samplers see only those given at creation.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -126,7 +149,7 @@ pub struct Plan {
     /// Its parent.
     pub parent: Parent,
     /// The spans that it links.
-    pub links: Vec<SpanContext>,
+    pub links: Vec<Link>,
     /// Its attributes at the start.
     pub attributes: Vec<Attribute>,
 }

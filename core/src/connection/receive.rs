@@ -10,7 +10,7 @@ use crate::metrics::{Direction, Outcome};
 use crate::names::{attribute, wire_error};
 use crate::trace::{AllowList, Baggage, SpanContext, TraceState};
 
-use super::plan::{Attribute, Parent, SpanKind};
+use super::plan::{Attribute, Link, Parent, SpanKind};
 use super::streams::{Afterwards, Stream, Wire};
 use super::{
     Connection, Event, IncomingStream, Payload, Peer, PlainPolicy, ReadEnd, Received, State,
@@ -159,7 +159,10 @@ impl Connection {
         let mut opened = self.plan_incoming(key, kind, method, &received);
         if kind == Kind::Call {
             // Still there only where no span of the connection's own could link it.
-            opened.plan.links.extend(self.spans.earlier.take());
+            opened
+                .plan
+                .links
+                .extend(self.spans.earlier.take().map(Link::own));
         }
         let mut received = self.receive_on_stream(key, received, head, now_ns);
         received.opened = Some(Box::new(opened));
@@ -198,10 +201,11 @@ impl Connection {
         }
         match kind {
             Kind::Call => {
-                plan.links.extend(received.link().cloned());
-                plan.links.extend(self.own_span().cloned());
+                plan.links
+                    .extend(received.link().cloned().map(Link::remote));
+                plan.links.extend(self.own_span().cloned().map(Link::own));
             }
-            Kind::Transfer => plan.links.extend(received.remote.clone()),
+            Kind::Transfer => plan.links.extend(received.remote.clone().map(Link::remote)),
         }
         IncomingStream {
             kind,

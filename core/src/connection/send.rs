@@ -13,7 +13,7 @@ use crate::metrics::{Direction, Outcome};
 use crate::names::attribute;
 use crate::trace::{Baggage, TraceParent};
 
-use super::plan::{Attribute, Parent, Plan, SpanKey, SpanKind};
+use super::plan::{Attribute, Link, Parent, Plan, SpanKey, SpanKind};
 use super::streams::{Stream, Wire};
 use super::{Connection, Peer, StreamKey};
 
@@ -98,9 +98,9 @@ impl Connection {
         }
         // A call links the span of the connection or handshake, unless that is its parent.
         if plan.parent != Parent::Connection {
-            plan.links.extend(self.own_span().cloned());
+            plan.links.extend(self.own_span().cloned().map(Link::own));
         }
-        plan.links.extend(self.spans.earlier.take());
+        plan.links.extend(self.spans.earlier.take().map(Link::own));
         if self.peer == Peer::Unknown {
             self.bare_call = Some(key.0);
         }

@@ -128,24 +128,28 @@ fn holds_all(held: &OtelTraceState, whole: &TraceState) -> bool {
 impl From<&SpanContext> for OtelSpanContext {
     /// A remote span. Of its vendor data, keys that level 1 does not know are lost.
     fn from(span: &SpanContext) -> Self {
-        let members = || span.trace_state.members();
-        let trace_state = if span.trace_state.is_empty() {
-            OtelTraceState::NONE
-        } else {
-            OtelTraceState::from_key_value(members()).unwrap_or_else(|_| {
-                let known =
-                    members().filter(|member| OtelTraceState::from_key_value([*member]).is_ok());
-                OtelTraceState::from_key_value(known).unwrap_or_default()
-            })
-        };
-        Self::new(
-            TraceId::from_bytes(span.trace_parent.trace_id),
-            SpanId::from_bytes(span.trace_parent.span_id),
-            OtelTraceFlags::new(span.trace_parent.flags.bits()),
-            true,
-            trace_state,
-        )
+        otel_span_context(span, true)
     }
+}
+
+fn otel_span_context(span: &SpanContext, is_remote: bool) -> OtelSpanContext {
+    let members = || span.trace_state.members();
+    let trace_state = if span.trace_state.is_empty() {
+        OtelTraceState::NONE
+    } else {
+        OtelTraceState::from_key_value(members()).unwrap_or_else(|_| {
+            let known =
+                members().filter(|member| OtelTraceState::from_key_value([*member]).is_ok());
+            OtelTraceState::from_key_value(known).unwrap_or_default()
+        })
+    };
+    OtelSpanContext::new(
+        TraceId::from_bytes(span.trace_parent.trace_id),
+        SpanId::from_bytes(span.trace_parent.span_id),
+        OtelTraceFlags::new(span.trace_parent.flags.bits()),
+        is_remote,
+        trace_state,
+    )
 }
 
 impl TryFrom<&OtelSpanContext> for SpanContext {

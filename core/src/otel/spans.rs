@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use opentelemetry::global::{self, BoxedTracer};
 use opentelemetry::trace::{
-    Link, SpanBuilder, SpanContext as OtelSpanContext, SpanKind as OtelSpanKind,
-    Status as OtelStatus, TraceContextExt, Tracer, TracerProvider,
+    Link, SpanBuilder, SpanKind as OtelSpanKind, Status as OtelStatus, TraceContextExt, Tracer,
+    TracerProvider,
 };
 use opentelemetry::{Context as OtelContext, InstrumentationScope, KeyValue};
 
@@ -125,10 +125,10 @@ where
         } else {
             &context
         };
-        let links = plan
-            .links
-            .iter()
-            .map(|link| Link::new(OtelSpanContext::from(link), Vec::new(), 0));
+        let links = plan.links.iter().map(|link| {
+            let span = super::otel_span_context(&link.span, link.remote);
+            Link::new(span, Vec::new(), 0)
+        });
         let builder = SpanBuilder::from_name(plan.name)
             .with_kind(otel_kind(plan.kind))
             .with_links(links.collect())
@@ -186,9 +186,9 @@ mod tests {
 
     use super::*;
     use crate::connection::SpanKey;
-    use crate::trace::{SpanContext, TraceFlags, TraceParent};
+    use crate::trace::{TraceFlags, TraceParent};
 
-    fn plan(parent: Parent, links: Vec<SpanContext>) -> Plan {
+    fn plan(parent: Parent, links: Vec<crate::connection::Link>) -> Plan {
         Plan {
             span: SpanKey::DETACHED,
             name: "order".into(),
@@ -226,7 +226,13 @@ mod tests {
         global::set_tracer_provider(provider);
         let maker = SpanMaker::default();
         let context = maker.start(
-            plan(Parent::Remote(remote.into()), vec![remote.into()]),
+            plan(
+                Parent::Remote(remote.into()),
+                vec![
+                    crate::connection::Link::remote(remote.into()),
+                    crate::connection::Link::own(remote.into()),
+                ],
+            ),
             &current,
             None,
             &baggage,
@@ -273,10 +279,12 @@ mod tests {
             (call.name.as_ref(), &call.span_kind),
             ("order", &OtelSpanKind::Server)
         );
-        assert_eq!(
-            call.links[0].span_context.span_id().to_bytes(),
-            remote.span_id
-        );
+        let linked = |index: usize| {
+            let span = &call.links[index].span_context;
+            (span.span_id().to_bytes(), span.is_remote())
+        };
+        assert_eq!(linked(0), (remote.span_id, true));
+        assert_eq!(linked(1), (remote.span_id, false));
         let expected = [
             KeyValue::new("server.port", 8765),
             KeyValue::new("rpc.method", "m"),

@@ -269,3 +269,13 @@ pub fn connected() -> (Side, Side) {
     server.events.clear();
     (client, server)
 }
+
+/// The spans that a plan links, and whether they are a peer's.
+pub(crate) fn linked(
+    plan: &wirespan::connection::Plan,
+) -> Vec<(wirespan::trace::SpanContext, bool)> {
+    plan.links
+        .iter()
+        .map(|link| (link.span.clone(), link.remote))
+        .collect()
+}

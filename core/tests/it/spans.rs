@@ -2,7 +2,7 @@ use wirespan::connection::{
     Connection, Event, Options, Parent, SpanKey, SpanKind, Status, TraceScope, Trust, Value,
 };
 
-use crate::harness::{Side, connect_with, connected, endpoint, span};
+use crate::harness::{Side, connect_with, connected, endpoint, linked, span};
 
 fn scoped() -> Options {
     let mut options = Options::default();
@@ -124,8 +124,8 @@ fn a_call_is_a_client_span_under_the_current_one_and_links_the_handshake() {
         .unwrap();
     assert_eq!((plan.name.as_ref(), plan.kind), ("order", SpanKind::Client));
     assert_eq!(
-        (&plan.parent, plan.links.as_slice()),
-        (&Parent::Current, &[span(4).into()][..])
+        (&plan.parent, linked(&plan)),
+        (&Parent::Current, vec![(span(4).into(), false)])
     );
     assert!(plan.attributes.iter().any(|item| item.key == "rpc.method"));
     let (_, plan) = client.core.plan_call(None, None, client.now).unwrap();
@@ -210,8 +210,8 @@ fn transfers_are_producer_and_consumer() {
         ("process log", SpanKind::Consumer)
     );
     assert_eq!(
-        (&plan.parent, plan.links.as_slice()),
-        (&Parent::Root, &[span(7).into()][..])
+        (&plan.parent, linked(&plan)),
+        (&Parent::Root, vec![(span(7).into(), true)])
     );
     let (key, plan) = client.core.plan_transfer(None, None, client.now).unwrap();
     assert_eq!(plan.name.as_ref(), "websocket send");
@@ -233,8 +233,8 @@ fn the_http_span_of_the_accept_counts_as_not_current() {
     core.open_server(0).unwrap();
     let (_, plan) = core.plan_call(None, Some(span(9)), 0).unwrap();
     assert_eq!(
-        (&plan.parent, plan.links.as_slice()),
-        (&Parent::Root, &[span(9).into()][..])
+        (&plan.parent, linked(&plan)),
+        (&Parent::Root, vec![(span(9).into(), false)])
     );
     let (_, plan) = core.plan_call(None, Some(span(8)), 0).unwrap();
     assert_eq!(plan.parent, Parent::Current);
@@ -259,8 +259,8 @@ fn a_connection_span_lasts_and_records_its_start_at_once() {
         .plan_call(None, Some(span(5)), client.now)
         .unwrap();
     assert_eq!(
-        (&plan.parent, plan.links.as_slice()),
-        (&Parent::Current, &[span(4).into()][..])
+        (&plan.parent, linked(&plan)),
+        (&Parent::Current, vec![(span(4).into(), false)])
     );
     client
         .core

@@ -50,7 +50,7 @@ pub(crate) fn plan_send(input: &Value) -> Output {
         optional(&input["destination"])?,
         optional(&input["session"])?,
     );
-    Ok(json!({"plan": shown::plan(&plan, |_| true)}))
+    Ok(json!({"plan": shown::plan(&plan)}))
 }
 
 pub(crate) fn plan_process(input: &Value) -> Output {
@@ -64,7 +64,7 @@ pub(crate) fn plan_process(input: &Value) -> Output {
         now,
     );
     // Whatever came through a broker is another process's.
-    Ok(json!({"plan": shown::plan(&plan, |_| true)}))
+    Ok(json!({"plan": shown::plan(&plan)}))
 }
 
 fn carried(item: &Value) -> Result<Carried, Failure> {

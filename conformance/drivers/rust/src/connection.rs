@@ -1,6 +1,6 @@
 //! Scripts of sans-IO connections.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 use wirespan::connection::{
@@ -58,7 +58,6 @@ struct Side {
 #[derive(Default)]
 struct Names {
     streams: HashMap<(usize, u32), String>,
-    own_spans: HashSet<TraceParent>,
 }
 
 type Result<T> = std::result::Result<T, Failure>;
@@ -224,7 +223,6 @@ struct At<'a> {
 impl At<'_> {
     fn plan_handshake(&mut self, step: &Value, out: &mut Map<String, Value>) -> Result<()> {
         let http = context(&step["http"])?;
-        self.names.own(http.as_ref());
         let current = step["current"].as_bool().unwrap_or_default();
         let plans = self.side.connection.plan_handshake(http.as_ref(), current);
         let shown: Vec<Value> = plans.iter().map(|plan| self.plan(plan)).collect();
@@ -239,7 +237,6 @@ impl At<'_> {
             _ => self.stream(step, "span")?.span(),
         };
         let context = context(&step["context"])?.ok_or_else(|| wrong("context", step))?;
-        self.names.own(Some(&context));
         self.side.connection.span_started(span, &context);
         Ok(())
     }
@@ -477,9 +474,7 @@ impl At<'_> {
     }
 
     fn plan(&mut self, plan: &Plan) -> Value {
-        let mut shown = shown::plan(plan, |link| {
-            !self.names.own_spans.contains(&link.trace_parent)
-        });
+        let mut shown = shown::plan(plan);
         add(&mut shown, "span", self.span(plan.span).into());
         shown.into()
     }
@@ -518,11 +513,6 @@ impl At<'_> {
 }
 
 impl Names {
-    fn own(&mut self, context: Option<&SpanContext>) {
-        self.own_spans
-            .extend(context.map(|context| context.trace_parent));
-    }
-
     /// The name of a stream, and of its span, which has its number.
     fn name(&mut self, side: usize, number: u32) -> String {
         let next = format!("s{}", self.streams.len() + 1);

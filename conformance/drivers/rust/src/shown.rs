@@ -43,8 +43,8 @@ pub(crate) fn attributes(attributes: &[Attribute]) -> Value {
     Value::Object(members.collect())
 }
 
-/// A plan without its span; `remote` tells which of its links are spans of a peer.
-pub(crate) fn plan(plan: &Plan, remote: impl Fn(&SpanContext) -> bool) -> Map<String, Value> {
+/// A plan without its span.
+pub(crate) fn plan(plan: &Plan) -> Map<String, Value> {
     let mut shown = Map::new();
     add(&mut shown, "name", json!(plan.name));
     add(&mut shown, "kind", plan.kind.name().into());
@@ -57,8 +57,8 @@ pub(crate) fn plan(plan: &Plan, remote: impl Fn(&SpanContext) -> bool) -> Map<St
     };
     add(&mut shown, "parent", parent);
     let links = plan.links.iter().map(|link| {
-        let mut shown = context(link);
-        if remote(link) {
+        let mut shown = context(&link.span);
+        if link.remote {
             shown["remote"] = true.into();
         }
         shown
