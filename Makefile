@@ -8,12 +8,13 @@ LANGUAGES := core bindings-python bindings-node bindings-c
 # The parts in the order in which they build on each other.
 PARTS := $(LANGUAGES) conformance demo
 
-.PHONY: help demo test conformance bench lint build tools clean $(PARTS:%=test-%) $(LANGUAGES:%=bench-%)
+.PHONY: help demo test conformance live bench lint build tools clean $(PARTS:%=test-%) $(LANGUAGES:%=bench-%)
 
 help:
 	@echo "make demo [WAV=order.wav] [ARGS=--fast]   one spoken order, traced through C, Node, Python and Rust"
 	@echo "make test                                 every test and linter"
 	@echo "make conformance                          every case through every driver, and the mutants; target/conformance/report.{json,html}"
+	@echo "make live                                 the live matrix, every scenario; target/conformance/live.{json,html}"
 	@echo "make bench                                speed against hand-written code; target/bench/report.json"
 	@echo "make test-PART                            one part of: $(PARTS)"
 	@echo "make build | lint | clean"
@@ -39,6 +40,9 @@ $(PARTS:%=test-%): test-%: tools
 
 conformance: tools
 	@$(MAKE) --no-print-directory -C conformance conformance
+
+live: tools
+	@$(MAKE) --no-print-directory -C conformance/live live
 
 bench: tools $(LANGUAGES:%=bench-%)
 	@python3 scripts/bench-report target/bench

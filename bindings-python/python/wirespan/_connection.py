@@ -111,9 +111,6 @@ class TracedConnection:
         span = None
         for plan in self.core.plan_handshake(http_span, current is not None):
             span = to_core(trace.get_current_span(self._start_span(plan)).get_span_context())
-        connection = self._open_spans.get(CONNECTION_SPAN)
-        if connection is not None:
-            span = to_core(trace.get_current_span(connection).get_span_context())
         return span or current
 
     def fail_handshake(self, error: BaseException) -> None:

@@ -183,12 +183,11 @@ impl Assembler {
         let inflater = self.inflater.get_or_insert_with(|| Decompress::new(false));
         let mut out = Vec::new();
         let begin = inflater.total_in();
+        // What is left in the inflater comes out also when all input is in.
         loop {
             let used = usize::try_from(inflater.total_in() - begin).unwrap_or(deflated.len());
-            let Some(rest) = deflated.get(used..).filter(|rest| !rest.is_empty()) else {
-                break;
-            };
-            out.reserve(rest.len() * 4 + 64);
+            let rest = deflated.get(used..).unwrap_or_default();
+            out.reserve(rest.len() * 4 + 4096);
             let before = out.len();
             if inflater
                 .decompress_vec(rest, &mut out, FlushDecompress::Sync)
@@ -206,6 +205,7 @@ impl Assembler {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
     use super::*;
     use flate2::{Compress, Compression, FlushCompress};
@@ -254,7 +254,11 @@ mod tests {
     fn compressed_messages_are_inflated_with_the_window_of_the_earlier_ones() {
         let mut compress = Compress::new(Compression::default(), false);
         let mut assembler = Assembler::new(false);
-        for text in ["hello hello hello", "hello hello hello again"] {
+        for text in [
+            "hello hello hello",
+            "hello hello hello again",
+            &"again ".repeat(2000),
+        ] {
             let mut deflated = Vec::with_capacity(200);
             compress
                 .compress_vec(text.as_bytes(), &mut deflated, FlushCompress::Sync)

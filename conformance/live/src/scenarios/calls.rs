@@ -1,18 +1,16 @@
 //! Calls, streams and transfers that go as they should.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use wirespan_conformance::trace::Kind;
 use wirespan_conformance::trace::expect::{Expected, ExpectedForest, Top};
 
-use crate::run::{Run, SESSION, Wire, measured, reference};
+use super::{Outcome, contains, texts};
+use crate::run::{Run, SESSION, Wire, measured};
 use crate::tap::Recording;
 
-
-async fn text(run: &mut Run<'_>) -> Result<Outcome, String> {
+pub(super) async fn text(run: &mut Run<'_>) -> Result<Outcome, String> {
     let (tap, session) = connected!(run);
     let answer = run.call("echo", texts(&["{\"n\":1.0}"]), json!({})).await?;
     run.equal("replies", &answer["replies"], &texts(&["{\"n\":1.0}"]));
@@ -62,7 +60,7 @@ async fn text(run: &mut Run<'_>) -> Result<Outcome, String> {
     Ok(Outcome::Ran)
 }
 
-async fn binary(run: &mut Run<'_>) -> Result<Outcome, String> {
+pub(super) async fn binary(run: &mut Run<'_>) -> Result<Outcome, String> {
     let (tap, session) = connected!(run);
     let messages = json!([{"binary": "AP9XAQ=="}, {"binary": ""}]);
     let answer = run
@@ -103,7 +101,7 @@ async fn binary(run: &mut Run<'_>) -> Result<Outcome, String> {
     Ok(Outcome::Ran)
 }
 
-async fn not_json(run: &mut Run<'_>) -> Result<Outcome, String> {
+pub(super) async fn not_json(run: &mut Run<'_>) -> Result<Outcome, String> {
     let (_tap, session) = connected!(run);
     let odd = [
         "hello",
@@ -128,7 +126,7 @@ async fn not_json(run: &mut Run<'_>) -> Result<Outcome, String> {
     Ok(Outcome::Ran)
 }
 
-async fn stream_up(run: &mut Run<'_>) -> Result<Outcome, String> {
+pub(super) async fn stream_up(run: &mut Run<'_>) -> Result<Outcome, String> {
     let (_tap, session) = connected!(run);
     let chunks: Value = (0..25).map(|n| json!({"text": n.to_string()})).collect();
     let answer = run.call("count", chunks, json!({})).await?;
@@ -141,7 +139,7 @@ async fn stream_up(run: &mut Run<'_>) -> Result<Outcome, String> {
     Ok(Outcome::Ran)
 }
 
-async fn stream_down(run: &mut Run<'_>) -> Result<Outcome, String> {
+pub(super) async fn stream_down(run: &mut Run<'_>) -> Result<Outcome, String> {
     let (_tap, session) = connected!(run);
     let answer = run.call("burst", texts(&["300"]), json!({})).await?;
     let wanted: Value = (0..300).map(|n| json!({"text": n.to_string()})).collect();
@@ -154,7 +152,7 @@ async fn stream_down(run: &mut Run<'_>) -> Result<Outcome, String> {
     Ok(Outcome::Ran)
 }
 
-async fn stream_both_ways(run: &mut Run<'_>) -> Result<Outcome, String> {
+pub(super) async fn stream_both_ways(run: &mut Run<'_>) -> Result<Outcome, String> {
     let (tap, session) = connected!(run);
     let chunks: Value = (0..10).map(|n| json!({"text": format!("[{n}]")})).collect();
     let answer = run
@@ -179,7 +177,7 @@ async fn stream_both_ways(run: &mut Run<'_>) -> Result<Outcome, String> {
     Ok(Outcome::Ran)
 }
 
-async fn server_initiated(run: &mut Run<'_>) -> Result<Outcome, String> {
+pub(super) async fn server_initiated(run: &mut Run<'_>) -> Result<Outcome, String> {
     let (_tap, session) = connected!(run);
     let answer = run.call("ask", texts(&["\"sure?\""]), json!({})).await?;
     run.equal("replies", &answer["replies"], &texts(&["\"sure?\""]));
@@ -204,7 +202,7 @@ async fn server_initiated(run: &mut Run<'_>) -> Result<Outcome, String> {
     Ok(Outcome::Ran)
 }
 
-async fn transfer(run: &mut Run<'_>) -> Result<Outcome, String> {
+pub(super) async fn transfer(run: &mut Run<'_>) -> Result<Outcome, String> {
     // Its own server: what transfers brought is asked for by number.
     let server = run.name("log");
     let tap = run.tap(&server, json!({}), None).await?;
@@ -231,7 +229,7 @@ async fn transfer(run: &mut Run<'_>) -> Result<Outcome, String> {
     Ok(Outcome::Ran)
 }
 
-async fn interleaved(run: &mut Run<'_>) -> Result<Outcome, String> {
+pub(super) async fn interleaved(run: &mut Run<'_>) -> Result<Outcome, String> {
     let (_tap, session) = connected!(run);
     let answer = run.on_connection("calls", json!({"method": "echo", "count": 8, "messages": texts(&["\"a\"", "\"b\"", "\"c\"", "\"d\""])})).await?;
     let wanted: Value = (0..8)
@@ -252,7 +250,7 @@ async fn interleaved(run: &mut Run<'_>) -> Result<Outcome, String> {
     Ok(Outcome::Ran)
 }
 
-async fn large(run: &mut Run<'_>) -> Result<Outcome, String> {
+pub(super) async fn large(run: &mut Run<'_>) -> Result<Outcome, String> {
     let (_tap, session) = connected!(run);
     let messages = json!([{"size": 1_048_576}, {"zeros": 1_048_576}]);
     let answer = run
@@ -271,7 +269,7 @@ async fn large(run: &mut Run<'_>) -> Result<Outcome, String> {
     Ok(Outcome::Ran)
 }
 
-async fn fragmented(run: &mut Run<'_>) -> Result<Outcome, String> {
+pub(super) async fn fragmented(run: &mut Run<'_>) -> Result<Outcome, String> {
     let tap = run.tap("default", json!({}), Some(7)).await?;
     let session = run.connect(&tap, json!({})).await?;
     let messages = json!([{"text": "\"a text that is longer than a fragment\""}, {"binary": "AAECAwQFBgcICQoLDA0ODw=="}, {"text": ""}]);
@@ -296,7 +294,7 @@ async fn fragmented(run: &mut Run<'_>) -> Result<Outcome, String> {
     Ok(Outcome::Ran)
 }
 
-async fn deflated(run: &mut Run<'_>) -> Result<Outcome, String> {
+pub(super) async fn deflated(run: &mut Run<'_>) -> Result<Outcome, String> {
     if !run.client.deflate || !run.server.deflate {
         return Ok(Outcome::Skipped("one of the libraries cannot compress"));
     }
@@ -343,7 +341,7 @@ async fn deflated(run: &mut Run<'_>) -> Result<Outcome, String> {
     Ok(Outcome::Ran)
 }
 
-async fn relay(run: &mut Run<'_>) -> Result<Outcome, String> {
+pub(super) async fn relay(run: &mut Run<'_>) -> Result<Outcome, String> {
     let (_tap, session) = connected!(run);
     let port = run.third.port("default", json!({})).await?;
     let order = json!({"url": format!("ws://127.0.0.1:{port}/"), "text": "\"on\""}).to_string();
@@ -378,7 +376,7 @@ async fn relay(run: &mut Run<'_>) -> Result<Outcome, String> {
     Ok(Outcome::Ran)
 }
 
-async fn reconnect(run: &mut Run<'_>) -> Result<Outcome, String> {
+pub(super) async fn reconnect(run: &mut Run<'_>) -> Result<Outcome, String> {
     let (tap, session) = connected!(run);
     let cut = async {
         // The stream is open at both ends once its first chunk is back.
@@ -451,4 +449,3 @@ async fn reconnect(run: &mut Run<'_>) -> Result<Outcome, String> {
     ))]);
     Ok(Outcome::Ran)
 }
-

@@ -2,14 +2,10 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Duration;
 
 use serde_json::{Value, json};
-use wirespan_conformance::trace::Kind;
-use wirespan_conformance::trace::expect::{Expected, ExpectedForest, Top};
 
-use crate::run::{Run, SESSION, Wire, measured, reference};
-use crate::tap::Recording;
+use crate::run::Run;
 
 /// Connects to the default server; the tap records.
 macro_rules! connected {
@@ -19,6 +15,12 @@ macro_rules! connected {
         (tap, session)
     }};
 }
+
+mod calls;
+mod others;
+
+use calls::*;
+use others::*;
 
 /// What came of a scenario.
 pub(crate) enum Outcome {
