@@ -197,9 +197,10 @@ export interface Stall {
 /** Measures one direction of a stream: the messages of a call, or any iterator, server-sent events, socket. */
 export class StreamMetrics {
   constructor(options?: { stallThresholdMs?: number; skipEmptyFirst?: boolean });
-  start(now: Nanoseconds): void;
-  recordChunk(bytes: number, now: Nanoseconds): Stall | undefined;
-  finish(outcome: Outcome, now: Nanoseconds): void;
+  /** Times are readings of `now()`, and now if they are left out. */
+  start(at?: Nanoseconds): void;
+  recordChunk(bytes: number, at?: Nanoseconds): Stall | undefined;
+  finish(outcome: Outcome, at?: Nanoseconds): void;
   merge(other: StreamMetrics): void;
   summary(): Summary;
   attributes(direction: 'sent' | 'received'): Record<string, number>;
@@ -654,6 +655,7 @@ export const names: {
   readonly reservedHeaders: readonly string[];
   readonly queueWait: string;
   readonly sessionId: string;
+  readonly stallThresholdNs: number;
   readonly unknownMethod: string;
   readonly handlerError: string;
 };

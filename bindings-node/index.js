@@ -1,4 +1,5 @@
-const { Connection, Received } = require('./lib/connection.js');
+const { Connection } = require('./lib/connection.js');
+const { Received } = require('./lib/received.js');
 const { HandshakeRequest, SessionRegistry } = require('./lib/handshake.js');
 const { StreamMetrics, Summary } = require('./lib/metrics.js');
 const { TraceState } = require('./lib/context.js');

@@ -7,7 +7,7 @@ const fs = require('node:fs');
 const { ROOT_CONTEXT, context, defaultTextMapGetter, defaultTextMapSetter, trace } = require('@opentelemetry/api');
 const { AsyncLocalStorageContextManager } = require('@opentelemetry/context-async-hooks');
 const { W3CTraceContextPropagator } = require('@opentelemetry/core');
-const { Carry, Connection, HandshakeRequest, StreamMetrics } = require('wirespan');
+const { Carry, Connection, HandshakeRequest, StreamMetrics, now } = require('wirespan');
 
 const SIZES = [64, 256, 4096, 65536, 1048576];
 const ROUNDS = 21;
@@ -94,6 +94,8 @@ function copyOf(bytes) {
 }
 
 const BY_HAND_TEXT = 'JSON.stringify/parse of {headers, body} with the W3C propagator';
+const BY_HAND_SPLICED = 'the JSON text between spliced headers, with the W3C propagator';
+const BY_HAND_BASE64 = 'JSON.parse of {headers, body: base64} with the W3C propagator';
 const BY_HAND_BINARY = 'length, JSON of headers, payload with the W3C propagator';
 
 for (const size of SIZES) {
@@ -133,6 +135,40 @@ for (const size of SIZES) {
       sink.value = copyOf(serialised);
     },
   );
+  // A body that is JSON text already, and one that its receiver passes on as it is.
+  const text = JSON.stringify(value);
+  measure(
+    'encode_json_text',
+    size,
+    BY_HAND_SPLICED,
+    (n) => {
+      sink.value = client.send(0, text, { spanContext: spans[n & 63], json: true }, n).bytes;
+    },
+    (n) => {
+      const headers = {};
+      propagator.inject(contexts[n & 63], headers, defaultTextMapSetter);
+      sink.value = Buffer.from(`{"headers":${JSON.stringify(headers)},"body":${text}}`);
+    },
+    () => {
+      sink.value = copyOf(serialised);
+    },
+  );
+  measure(
+    'decode_json_bytes',
+    size,
+    BY_HAND_TEXT,
+    (n) => {
+      const received = server.receive(frames[n & 63], false, n);
+      sink.value = [received.spanContext, received.payload];
+    },
+    (n) => {
+      const { headers, body } = JSON.parse(frames[n & 63].toString());
+      sink.value = [trace.getSpanContext(propagator.extract(ROOT_CONTEXT, headers, defaultTextMapGetter)), body];
+    },
+    () => {
+      sink.value = copyOf(serialised);
+    },
+  );
 
   const bytes = Buffer.alloc(size, 7);
   const byHand = (n) => {
@@ -161,14 +197,15 @@ for (const size of SIZES) {
   );
   const ours = spans.map((spanContext) => Buffer.from(client.send(0, bytes, { spanContext }, 0).bytes));
   const theirs = spans.map((_, n) => byHand(n));
+  const decode = (n) => {
+    const received = server.receive(ours[n & 63], true, n);
+    sink.value = [received.spanContext, received.payload];
+  };
   measure(
     'decode',
     size,
     BY_HAND_BINARY,
-    (n) => {
-      const received = server.receive(ours[n & 63], true, n);
-      sink.value = [received.spanContext, received.payload];
-    },
+    decode,
     (n) => {
       const frame = theirs[n & 63];
       const end = 2 + frame.readUInt16BE(0);
@@ -179,44 +216,67 @@ for (const size of SIZES) {
       sink.value = copyOf(bytes);
     },
   );
+  const inText = spans.map((_, n) => {
+    const headers = {};
+    propagator.inject(contexts[n], headers, defaultTextMapSetter);
+    return Buffer.from(JSON.stringify({ headers, body: bytes.toString('base64') }));
+  });
+  measure('decode_binary', size, BY_HAND_BASE64, decode, (n) => {
+    const { headers, body } = JSON.parse(inText[n & 63].toString());
+    const context = propagator.extract(ROOT_CONTEXT, headers, defaultTextMapGetter);
+    sink.value = [trace.getSpanContext(context), Buffer.from(body, 'base64')];
+  });
 }
 
-/** What one writes for time to first chunk, average and percentiles. */
+/** What one writes for time to first chunk and the average interval. */
 class PlainMetrics {
   chunks = 0;
   bytes = 0;
   first;
   last;
-  intervals = [];
+  sum = 0;
+  min = Number.POSITIVE_INFINITY;
+  max = 0;
 
-  record(bytes, now) {
-    if (this.first === undefined) this.first = now;
-    else this.intervals.push(now - this.last);
-    this.last = now;
+  record(bytes, at) {
+    if (this.first === undefined) this.first = at;
+    else {
+      const interval = at - this.last;
+      this.sum += interval;
+      if (interval < this.min) this.min = interval;
+      if (interval > this.max) this.max = interval;
+    }
+    this.last = at;
     this.chunks += 1;
     this.bytes += bytes;
   }
 }
 
 const STREAM = 1000;
+const KEEPS_SUMS = 'a class that keeps sums, the least and the most';
 let plain = new PlainMetrics();
 let metrics = new StreamMetrics();
-measure(
-  'record_chunk',
-  256,
-  'a class that keeps every interval',
-  (n) => {
-    if (n % STREAM === 0) {
-      metrics.free();
-      metrics = new StreamMetrics();
-    }
-    sink.value = metrics.recordChunk(256, n * 1000);
-  },
-  (n) => {
-    if (n % STREAM === 0) plain = new PlainMetrics();
-    sink.value = plain.record(256, n * 1000);
-  },
-);
+/** `clock` reads the time that both record: none is the number of the chunk, which costs nothing. */
+function measureChunks(operation, idiom, clock) {
+  measure(
+    operation,
+    256,
+    idiom,
+    (n) => {
+      if (n % STREAM === 0) {
+        metrics.free();
+        metrics = new StreamMetrics();
+      }
+      sink.value = clock === undefined ? metrics.recordChunk(256, n * 1000) : metrics.recordChunk(256);
+    },
+    (n) => {
+      if (n % STREAM === 0) plain = new PlainMetrics();
+      sink.value = plain.record(256, clock === undefined ? n * 1000 : clock());
+    },
+  );
+}
+measureChunks('record_chunk', `${KEEPS_SUMS}, and reads the clock`, now);
+measureChunks('record_chunk_at', `${KEEPS_SUMS}, of times that are given`, undefined);
 
 const item = { id: 1 };
 measure(

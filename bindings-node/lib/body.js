@@ -1,7 +1,7 @@
 const { invalid } = require('./error.js');
 
-/** Bits of the argument `flags` of the addon's `send`. */
-const SEND = Object.freeze({ JSON: 1, TEXT: 2, LAST: 4, CONTEXT: 8 });
+/** Bits of the argument `flags` of the addon's `send`, as `src/message.rs` has them. */
+const SEND = Object.freeze({ JSON: 1, TEXT: 2, LAST: 4, CONTEXT: 8, IDS: 16, ROOM: 32, TRACE_FLAGS: 8 });
 
 /** Bytes as the addon takes them. Memory that other threads can change is copied first. */
 function bytesOf(value, name) {

@@ -1,15 +1,14 @@
+const { Buffer } = require('node:buffer');
 const { SessionRegistry, HandshakeRequest } = require('./handshake.js');
 const { native, names, words, numbers, WORD, NUMBER } = require('./native.js');
 const { SEND, bytesOf, isBinary, jsonOf } = require('./body.js');
+const { Received } = require('./received.js');
 const { Summary } = require('./metrics.js');
 const { encodeOptions, withOptionNames } = require('./options.js');
 const { flatten } = require('./flatten.js');
 const { invalid } = require('./error.js');
 const {
-  digitsLeft,
   flattenBaggage,
-  remoteSpanContext,
-  reviveBaggage,
   revivePlan,
   reviveSpanContext,
   traceparentOf,
@@ -19,99 +18,41 @@ const {
 
 /** Frames are written one behind the other into a slab, which is left to the garbage collector when it is full. */
 const SLAB_BYTES = 64 * 1024;
-/** Longer texts are quicker to encode here than across the boundary, in UTF-16 units. */
-const LONG_TEXT = 16 * 1024;
-let slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
-let slabUsed = 0;
+/** Longer texts are written into memory of their own, with room for the rest of the message around them; in UTF-16 units. */
+const LONG_TEXT = 4 * 1024;
+/** That room, as `src/message.rs` has it. */
+const HEAD_ROOM = 1024;
+const TAIL_ROOM = 1;
+let slab = newSlab();
+
+function newSlab() {
+  const made = Buffer.allocUnsafeSlow(SLAB_BYTES);
+  native.slab(made);
+  return made;
+}
 
 const freed = new FinalizationRegistry((handle) => native.connectionFree(handle));
-
-/** Bits of `words[FLAGS]`. */
-const FLAG = { CONTEXT: 1, LINKED: 2, EXTRAS: 4 };
 
 /** The span context and baggage that the addon holds for the next sending. */
 let heldSpan;
 let heldBaggage;
 
-/** Hands a context to the addon, unless it holds it already. Returns the flag that says whether there is one. */
+/** Hands a context to the addon, unless it holds it already. */
 function holdContext(span, baggage) {
-  if (span === undefined && baggage === undefined) return 0;
-  if (span !== heldSpan || baggage !== heldBaggage) {
-    // Nothing counts as held if the addon refuses it. A span context that is not valid counts as absent there.
-    heldSpan = heldBaggage = undefined;
-    if (span === undefined) native.setContext(undefined, undefined, flattenBaggage(baggage));
-    else native.setContext(traceparentOf(span), tracestateOf(span), baggage && flattenBaggage(baggage));
-    heldSpan = span;
-    heldBaggage = baggage;
-  }
-  return SEND.CONTEXT;
+  if (span === heldSpan && baggage === heldBaggage) return;
+  // Nothing counts as held if the addon refuses it. A span context that is not valid counts as absent there.
+  heldSpan = heldBaggage = undefined;
+  if (span === undefined) native.setContext(undefined, undefined, flattenBaggage(baggage));
+  else native.setContext(traceparentOf(span), tracestateOf(span), baggage && flattenBaggage(baggage));
+  heldSpan = span;
+  heldBaggage = baggage;
 }
 
-/** What came of a received message. `stream` is 0 for messages outside every stream. Made for each message: no private fields. */
-class Received {
-  constructor(message, binary, text) {
-    const flags = words[WORD.FLAGS];
-    this.stream = words[WORD.STREAM];
-    /** Whether it came as a binary message. */
-    this.binary = binary;
-    this._linked = (flags & FLAG.LINKED) !== 0;
-    this._traceFlags = words[WORD.TRACE_FLAGS];
-    this._digits = (flags & FLAG.CONTEXT) === 0 ? undefined : digitsLeft();
-    this._extras = (flags & FLAG.EXTRAS) === 0 ? undefined : native.extras();
-    this._remote = undefined;
-    /** The payload: bytes that are a view of the message, text that was inside a JSON string, or undefined for nothing. */
-    this.payload = undefined;
-    const payload = words[WORD.PAYLOAD];
-    if (payload === 1) this.payload = view(message, words[WORD.START], words[WORD.END]);
-    else if (payload === 2) this.payload = text;
-  }
-
-  get _more() {
-    if (typeof this._extras === 'string') {
-      const { opened, headers, baggage, traceState } = JSON.parse(this._extras);
-      if (opened !== null) opened.plan = revivePlan(opened.plan);
-      this._extras = { opened: opened ?? undefined, headers, baggage: reviveBaggage(baggage), traceState };
-    }
-    return this._extras;
-  }
-
-  get _span() {
-    if (this._digits !== undefined) {
-      this._remote ??= remoteSpanContext(this._digits, this._traceFlags, this._more?.traceState);
-    }
-    return this._remote;
-  }
-
-  /** The sender's span, to be used as parent. */
-  get spanContext() {
-    return this._linked ? undefined : this._span;
-  }
-
-  /** The sender's span, to be linked; present under trust `link`. */
-  get link() {
-    return this._linked ? this._span : undefined;
-  }
-
-  /** The call or transfer that the message opens. */
-  get opened() {
-    return this._more?.opened;
-  }
-
-  /** The baggage that came with the message and that the allow-list lets through. */
-  get baggage() {
-    return this._more?.baggage;
-  }
-
-  /** The application's own headers, as `[name, value]` in the order sent. */
-  get headers() {
-    return this._more?.headers ?? [];
-  }
-}
-
-/** Part of a message, as a Buffer over the same memory. */
-function view(message, start, end) {
-  if (message instanceof Buffer) return start === 0 && end === message.length ? message : message.subarray(start, end);
-  return Buffer.from(message.buffer, message.byteOffset + start, end - start);
+/** A text as bytes with room for the rest of its message around them. */
+function withRoom(text) {
+  const bytes = Buffer.allocUnsafeSlow(HEAD_ROOM + Buffer.byteLength(text) + TAIL_ROOM);
+  bytes.write(text, HEAD_ROOM);
+  return bytes;
 }
 
 /** One side of a connection without any I/O: bytes, times and entropy go in; frames, events and plans of spans come out. */
@@ -231,32 +172,47 @@ class Connection {
       given = jsonOf(body);
       flags |= SEND.JSON;
     }
-    flags |= holdContext(spanContext, baggage);
-    const bytes = this._send(stream, given, flags, now, headers === undefined ? undefined : flatten(headers));
+    const bytes = this._send(
+      stream,
+      given,
+      flags,
+      spanContext,
+      baggage,
+      now,
+      headers === undefined ? undefined : flatten(headers),
+    );
     return { form: words[WORD.FORM] === 1 ? 'binary' : 'text', bytes };
   }
 
   /** Makes a frame of a body that is text or bytes. Its form is in the words. */
-  _send(stream, body, flags, now, headers) {
-    let given = body;
+  _send(stream, body, flags, span, baggage, now, headers) {
     let bits = flags;
+    let traceId;
+    let spanId;
+    if (span !== undefined || baggage !== undefined) {
+      bits |= SEND.CONTEXT;
+      if (span === heldSpan && baggage === heldBaggage) {
+        // The addon has it.
+      } else if (span !== undefined && baggage === undefined && span.traceState === undefined) {
+        bits |= SEND.IDS | ((span.traceFlags & 0xff) << SEND.TRACE_FLAGS);
+        ({ traceId, spanId } = span);
+        heldSpan = heldBaggage = undefined;
+      } else holdContext(span, baggage);
+    }
+    // Whoever has a frame can give its memory to another thread.
+    if (slab.length === 0) slab = newSlab();
+    let given = body;
     if (typeof body === 'string' && body.length > LONG_TEXT) {
-      given = Buffer.from(body);
-      if ((flags & SEND.JSON) === 0) bits |= SEND.TEXT;
+      given = withRoom(body);
+      bits |= (flags & SEND.JSON) === 0 ? SEND.ROOM | SEND.TEXT : SEND.ROOM;
     }
-    const written = native.send(this.#handle, stream, given, bits, slab, slabUsed, now, headers);
+    const written = native.send(this.#handle, stream, given, bits, now, headers, traceId, spanId);
+    if (traceId !== undefined) heldSpan = span;
     this.#settled();
-    if (typeof written !== 'number') {
-      // A frame that would fit an empty slab is a sign that this one is full.
-      if (written.length < SLAB_BYTES / 4) {
-        slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
-        slabUsed = 0;
-      }
-      return written;
-    }
-    const start = slabUsed;
-    slabUsed += written;
-    return slab.subarray(start, slabUsed);
+    if (written === undefined) return (given === body ? slab : given).subarray(words[WORD.START], words[WORD.END]);
+    // A frame that would fit an empty slab is a sign that this one is full.
+    if (given === body && written.length < SLAB_BYTES / 4) slab = newSlab();
+    return written;
   }
 
   /** Takes a received message, whole. Nothing that a peer sends is an error. */
@@ -267,7 +223,8 @@ class Connection {
   _receive(message, binary, now) {
     const text = native.receive(this.#handle, message, binary, now);
     this.#settled();
-    return new Received(message, binary, text);
+    const buffer = message instanceof Buffer ? message : Buffer.from(message.buffer, message.byteOffset, message.length);
+    return new Received(buffer, binary, text);
   }
 
   /** Notes that a reader took a chunk out of the host's queue. */
@@ -278,7 +235,8 @@ class Connection {
 
   /** Ends this side's direction of a stream. */
   end(stream, { spanContext = undefined, baggage = undefined } = {}, now) {
-    const held = holdContext(spanContext, baggage) !== 0;
+    const held = spanContext !== undefined || baggage !== undefined;
+    if (held) holdContext(spanContext, baggage);
     try {
       native.end(this.#handle, stream, held, now);
     } finally {
@@ -433,4 +391,4 @@ class Connection {
   }
 }
 
-module.exports = { Connection, Received, holdContext };
+module.exports = { Connection };

@@ -62,14 +62,9 @@ function remoteSpanContext(digits, traceFlags, list) {
   return spanContext;
 }
 
-/** The ids that the addon left, as 48 digits. */
-function digitsLeft() {
-  return ids.hexSlice(0, 24);
-}
-
 /** The span context that the addon left in the words. */
 function spanContextLeft(list) {
-  return remoteSpanContext(digitsLeft(), words[WORD.TRACE_FLAGS], list);
+  return remoteSpanContext(ids.hexSlice(0, 24), words[WORD.TRACE_FLAGS], list);
 }
 
 /** A span context as the addon writes it into JSON: `{traceparent, traceState}`. */
@@ -121,7 +116,6 @@ module.exports = {
   tracestateOf,
   validTraceparent,
   remoteSpanContext,
-  digitsLeft,
   spanContextLeft,
   reviveSpanContext,
   revivePlan,

@@ -1,3 +1,4 @@
+const { Buffer } = require('node:buffer');
 const { ROOT_CONTEXT, context, trace } = require('@opentelemetry/api');
 const { withBaggage } = require('./context.js');
 
@@ -23,8 +24,7 @@ class Message {
 
   /** The content as text. */
   get text() {
-    const { payload } = this.#received;
-    return typeof payload === 'string' ? payload : payload.toString('utf8');
+    return this.#received._text;
   }
 
   /** The content as bytes: a view of the received message where that is possible. */
@@ -35,8 +35,7 @@ class Message {
 
   /** Length of the content in bytes. */
   get size() {
-    const { payload } = this.#received;
-    return typeof payload === 'string' ? Buffer.byteLength(payload) : payload.length;
+    return this.#received._size;
   }
 
   /** The content read as JSON. */

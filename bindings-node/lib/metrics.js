@@ -1,4 +1,5 @@
 const { native, numbers, names, NUMBER } = require('./native.js');
+const { now } = require('./clock.js');
 const { invalid } = require('./error.js');
 
 /** What was measured on one direction of a stream. Times in seconds, as in attributes; `…Ns` in nanoseconds. */
@@ -81,59 +82,93 @@ const EMPTY = new Summary(
 
 const freed = new FinalizationRegistry((handle) => native.metricsFree(handle));
 
+/** Chunks that wait for the core together. */
+const BATCH = 16;
+
 /** Measures one direction of a stream: the messages of a call, or any iterator, server-sent events, socket. */
 class StreamMetrics {
   #handle;
+  #threshold = names.stallThresholdNs;
+  #last = Number.NaN;
+  #batch;
+  #waiting = 0;
 
   constructor({ stallThresholdMs = undefined, skipEmptyFirst = false } = {}) {
-    let threshold;
     if (stallThresholdMs !== undefined) {
       if (!(typeof stallThresholdMs === 'number' && stallThresholdMs >= 0)) {
         throw invalid('stallThresholdMs', 'must be a number of milliseconds that is not negative');
       }
-      threshold = Math.round(stallThresholdMs * 1e6);
+      this.#threshold = Math.round(stallThresholdMs * 1e6);
     }
-    this.#handle = native.metricsNew(threshold, skipEmptyFirst);
+    this.#handle = native.metricsNew(this.#threshold, skipEmptyFirst);
     freed.register(this, this.#handle, this);
   }
 
-  /** Starts the clock; only the first start counts. */
-  start(now) {
-    native.metricsStart(this.#handle, now);
+  /** Starts the clock, now if no time is given; only the first start counts. */
+  start(at = now()) {
+    native.metricsStart(this.#handle, at);
   }
 
-  /** Records a chunk; returns the stall that it ended, if it did. */
-  recordChunk(bytes, now) {
-    if (native.recordChunk(this.#handle, bytes, now) === 0) return undefined;
-    const at = NUMBER.STALL;
-    return { atNs: numbers[at], intervalNs: numbers[at + 1], chunk: numbers[at + 2] };
+  /** Records a chunk, now if no time is given; returns the stall that it ended, if it did. */
+  recordChunk(bytes, at = now()) {
+    // An interval within the threshold is no stall (SPEC SM-5), so nobody waits for what the core says of it. Anything else, and
+    // whatever is no plain number, goes to the core at once.
+    if (typeof at === 'number' && at - this.#last <= this.#threshold && at >= 0 && typeof bytes === 'number' && bytes >= 0) {
+      this.#batch ??= new Float64Array(2 * BATCH);
+      this.#batch[this.#waiting] = bytes;
+      this.#batch[this.#waiting + 1] = at;
+      this.#waiting += 2;
+      this.#last = at;
+      if (this.#waiting === this.#batch.length) this.#flush();
+      return undefined;
+    }
+    this.#flush();
+    const stalled = native.recordChunk(this.#handle, bytes, at);
+    if (typeof at === 'number') this.#last = at;
+    if (stalled === 0) return undefined;
+    const place = NUMBER.STALL;
+    return { atNs: numbers[place], intervalNs: numbers[place + 1], chunk: numbers[place + 2] };
   }
 
-  /** Ends the stream; only the first end counts. */
-  finish(outcome, now) {
-    native.metricsFinish(this.#handle, outcome, now);
+  /** Hands over what waits. */
+  #flush() {
+    if (this.#waiting === 0) return;
+    native.recordChunks(this.#handle, this.#batch, this.#waiting);
+    this.#waiting = 0;
+  }
+
+  /** Ends the stream, now if no time is given; only the first end counts. */
+  finish(outcome, at = now()) {
+    this.#flush();
+    native.metricsFinish(this.#handle, outcome, at);
   }
 
   /** Adds what another stream measured. */
   merge(other) {
     if (!(other instanceof StreamMetrics)) throw invalid('other', 'must be StreamMetrics');
+    this.#flush();
+    other.#flush();
     native.metricsMerge(this.#handle, other.#handle);
   }
 
   /** What was measured so far. */
   summary() {
+    this.#flush();
     native.metricsSummary(this.#handle);
     return Summary._left(NUMBER.SUMMARY);
   }
 
   /** The attributes of a span that say this about one of its directions. */
   attributes(direction) {
+    this.#flush();
     return JSON.parse(native.metricsAttributes(this.#handle, direction));
   }
 
   /** Frees the memory at once instead of with the object. Later calls raise `invalid_state`. */
   free() {
     freed.unregister(this);
+    this.#last = Number.NaN;
+    this.#waiting = 0;
     native.metricsFree(this.#handle);
   }
 }

@@ -21,8 +21,9 @@ const NUMBER = Object.freeze({ DEADLINE: 0, SUMMARY: 1, SUMMARY_LEN: 19, RECEIVE
 const native = load();
 const words = new Uint32Array(WORD.COUNT);
 const numbers = new Float64Array(NUMBER.COUNT);
-/** The ids of the last context, as bytes. */
+/** The ids of the last context, as bytes and as signed words. */
 const ids = Buffer.from(words.buffer, WORD.IDS * 4, 24);
+const idWords = new Int32Array(words.buffer, WORD.IDS * 4, 6);
 
 native.register(words, numbers, WirespanError._fromNative);
 const names = Object.freeze(JSON.parse(native.names()));
@@ -38,4 +39,4 @@ function load() {
   }
 }
 
-module.exports = { native, words, numbers, ids, names, WORD, NUMBER };
+module.exports = { native, words, numbers, ids, idWords, names, WORD, NUMBER };

@@ -6,7 +6,6 @@ const { Reader } = require('./reader.js');
 const { SEND, bytesOf, isBinary, jsonOf } = require('./body.js');
 const { WirespanError, invalid, isAbort, typeName } = require('./error.js');
 const { flatten } = require('./flatten.js');
-const { holdContext } = require('./connection.js');
 const { names, words, WORD } = require('./native.js');
 const { now } = require('./clock.js');
 const { spanContextOf } = require('./context.js');
@@ -195,10 +194,10 @@ class TracedConnection {
   /** Takes a message of the transport. */
   #receive(data, binary) {
     const received = this.#core._receive(data, binary, now());
-    const { opened, stream: key, payload } = received;
+    const { opened, stream: key } = received;
     const stream = opened === undefined ? this.#streams.get(key) : this.#accept(opened, received);
     let message;
-    if (payload !== undefined) {
+    if (received._delivers) {
       message = new Message(received, key === 0 ? undefined : stream?.context);
       if (key !== 0) {
         stream?._push(message);
@@ -342,11 +341,14 @@ class TracedConnection {
         flags |= SEND.JSON;
       }
     }
+    let span;
+    let baggage;
     if (context !== undefined) {
-      const { spanContext, baggage } = this.#carried(context);
-      flags |= holdContext(spanContext, baggage);
+      span = spanContextOf(context);
+      if (this.#sendsBaggage) baggage = propagation.getBaggage(context);
     }
-    const frame = this.#core._send(key, given, flags, now(), headers === undefined ? undefined : flatten(headers));
+    const own = headers === undefined ? undefined : flatten(headers);
+    const frame = this.#core._send(key, given, flags, span, baggage, now(), own);
     const done = this.#write(frame, words[WORD.FORM] === 1);
     this.#pump();
     return done;

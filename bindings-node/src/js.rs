@@ -241,26 +241,23 @@ impl Js {
         if status != sys::Status::napi_ok {
             return Err(wrong(name, "must be a string"));
         }
-        let mut bytes = 3 * units;
-        if units > 16 * 1024 {
-            // A long string is measured before memory is set aside for the worst case.
-            // SAFETY: as above.
-            unsafe {
-                sys::napi_get_value_string_utf8(
-                    self.env,
-                    value,
-                    ptr::null_mut(),
-                    0,
-                    &raw mut bytes,
-                );
-            }
+        let mut bytes = 0;
+        // SAFETY: as above.
+        unsafe {
+            sys::napi_get_value_string_utf8(self.env, value, ptr::null_mut(), 0, &raw mut bytes);
         }
         buffer.reserve(bytes + 1);
+        // Text that is as long in UTF-8 as in UTF-16 is ASCII, and that is copied at once.
+        let read = if bytes == units {
+            sys::napi_get_value_string_latin1
+        } else {
+            sys::napi_get_value_string_utf8
+        };
         let mut written = 0;
         // SAFETY: the buffer has room for the text and the NUL behind it; `written` is at most that room minus one.
         unsafe {
             let start = buffer.as_mut_ptr().cast();
-            sys::napi_get_value_string_utf8(self.env, value, start, bytes + 1, &raw mut written);
+            read(self.env, value, start, bytes + 1, &raw mut written);
             buffer.set_len(written);
         }
         Ok(())
@@ -338,6 +335,17 @@ impl Js {
         // SAFETY: V8 keeps the memory of an array in place while a call holds it, and no JavaScript runs during the call.
         // The JavaScript side copies arrays that share their memory with other threads.
         Ok(unsafe { std::slice::from_raw_parts(data.cast::<u8>(), length) })
+    }
+
+    /// The numbers of a `Float64Array`, for as long as the call lasts.
+    pub(crate) fn doubles(&self, index: usize, name: &'static str) -> Result<&[f64], Error> {
+        let expected = sys::TypedarrayType::float64_array;
+        let (data, length) = self.memory(self.args[index], expected, name)?;
+        if length == 0 {
+            return Ok(&[]);
+        }
+        // SAFETY: as in `bytes_of`; JavaScript aligns arrays of numbers.
+        Ok(unsafe { std::slice::from_raw_parts(data.cast::<f64>(), length) })
     }
 
     /// Where the memory of a typed array is, and how many elements it has. One that is detached is refused.

@@ -1,5 +1,9 @@
 //! What happens for each message: sending, receiving, taking out of a queue.
 
+use std::ops::Range;
+use std::ptr;
+
+use napi::sys;
 use wirespan::connection::{Message, Payload, Received, StreamKey};
 use wirespan::envelope::{Body, Form, Frame};
 use wirespan::trace::{Baggage, TraceParent};
@@ -20,7 +24,18 @@ mod send_flag {
     pub(super) const LAST: u32 = 4;
     /// With the context that was set last.
     pub(super) const CONTEXT: u32 = 8;
+    /// The ids of that context are among the arguments, and its trace flags are in the byte from [`TRACE_FLAGS`] on.
+    pub(super) const IDS: u32 = 16;
+    /// The body stands between room for a head and room for a tail, so that the message is made around it.
+    pub(super) const ROOM: u32 = 32;
+    /// Where the byte of trace flags starts.
+    pub(super) const TRACE_FLAGS: u32 = 8;
 }
+
+/// Room in front of a body that was sent with [`send_flag::ROOM`]; a longer head makes a copy.
+const HEAD_ROOM: usize = 1024;
+/// Room behind it: the brace that ends a text envelope.
+const TAIL_ROOM: usize = 1;
 
 /// `setContext(traceparent, tracestate, baggage)`: the context for what is sent next. What is invalid counts as absent.
 pub(crate) fn set_context(js: &Js, state: &mut State) -> Result<Value, Error> {
@@ -48,21 +63,39 @@ pub(crate) fn baggage(js: &Js, index: usize) -> Result<Option<Baggage>, Error> {
     Ok(Some(convert::baggage_from(&parts)))
 }
 
-/// `send(handle, key, body, flags, slab, offset, now, headers)`: makes a frame and returns its length if it was written into
-/// the slab, else a `Buffer`.
+/// Reads a context that is ids and flags alone, as most are.
+fn ids_at(js: &Js, index: usize, trace_flags: u8) -> Option<TraceParent> {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = *b"00-????????????????????????????????-????????????????-??";
+    let digit = |nibble: u8| DIGITS[usize::from(nibble & 0xF)];
+    text[53..].copy_from_slice(&[digit(trace_flags >> 4), digit(trace_flags)]);
+    for (index, place) in [(index, 3..35), (index + 1, 36..52)] {
+        let mut buffer = [0; 64];
+        let id = js.short_text(index, &mut buffer)?;
+        text.get_mut(place.clone())
+            .filter(|_| id.len() == place.len())?
+            .copy_from_slice(id);
+    }
+    TraceParent::parse(&text).ok()
+}
+
+/// `send(handle, key, body, flags, now, headers, traceId, spanId)`: makes a frame. Where it stands is in the words: in the slab,
+/// or around a body with room; otherwise it is a `Buffer` of its own, which is returned.
 pub(crate) fn send(js: &Js, state: &mut State) -> Result<Value, Error> {
     let State {
         connections,
         context,
         text,
         out,
+        slab,
         ..
     } = state;
     let held = connections.get(js.u32(0, "handle")?)?;
     let to = StreamKey::from_number(js.u32(1, "key")?);
     let flags = js.u32(3, "flags")?;
     let has = |bit: u32| flags & bit != 0;
-    let body = match js.kind(2) {
+    let kind = js.kind(2);
+    let body = match kind {
         Type::Text => {
             let text = js.text_into(2, "body", text)?;
             if has(send_flag::JSON) {
@@ -74,6 +107,11 @@ pub(crate) fn send(js: &Js, state: &mut State) -> Result<Value, Error> {
         Type::Absent => Body::None(Form::Text),
         _ => {
             let bytes = js.bytes(2, "body")?;
+            let bytes = if has(send_flag::ROOM) {
+                body_within(bytes)?
+            } else {
+                bytes
+            };
             if has(send_flag::JSON) {
                 Body::Json(bytes)
             } else if has(send_flag::TEXT) {
@@ -86,46 +124,43 @@ pub(crate) fn send(js: &Js, state: &mut State) -> Result<Value, Error> {
             }
         }
     };
-    let now_ns = js.u64(6, "now")?;
-    let headers = js.texts(7, "headers")?;
+    let now_ns = js.u64(4, "now")?;
+    let headers = js.texts(5, "headers")?;
     let headers = pairs(&headers)?;
+    if has(send_flag::IDS) {
+        context.trace_parent = ids_at(js, 6, (flags >> send_flag::TRACE_FLAGS) as u8);
+        context.trace_state.clear();
+        context.baggage = None;
+    }
     let message = Message {
         body,
         last: has(send_flag::LAST),
         headers: &headers,
     };
-    let frame = held.core.send(
-        to,
-        message,
-        &context.borrow(has(send_flag::CONTEXT)),
-        now_ns,
-    )?;
+    let context = context.borrow(has(send_flag::CONTEXT));
+    let frame = held.core.send(to, message, &context, now_ns)?;
     out.set(word::FORM, convert::form_number(frame.form()));
-    let written = write_frame(js, &frame)?;
+    let place = if has(send_flag::ROOM) && kind == Type::Object {
+        write_around(js, &frame)?
+    } else {
+        slab.write(&frame, body.bytes())
+    };
+    let value = match place {
+        Some(place) => {
+            // Both are far below 4 GiB: see the bounds of the slab, and of a body with room.
+            out.set(word::START, place.start as u32);
+            out.set(word::END, place.end as u32);
+            js.undefined()
+        }
+        None => own_buffer(js, &frame)?,
+    };
     settle(held, out);
-    Ok(written)
+    Ok(value)
 }
 
-/// Writes a frame into the slab (arguments 4 and 5) if it fits there, else into a buffer of its own.
-fn write_frame(js: &Js, frame: &Frame<'_>) -> Result<Value, Error> {
+/// A frame in a buffer of its own.
+fn own_buffer(js: &Js, frame: &Frame<'_>) -> Result<Value, Error> {
     let length = frame.len();
-    if js.kind(4) == Type::Object {
-        let offset = js.u32(5, "offset")? as usize;
-        let slab = js.bytes(4, "slab")?;
-        let room = slab.len().saturating_sub(offset);
-        let number = u32::try_from(length).ok().filter(|_| length <= room);
-        let source = js.kind(2) == Type::Object;
-        if let Some(number) = number
-            && !(source && overlaps(js.bytes(2, "body")?, &slab[offset..]))
-        {
-            let start = slab[offset..].as_ptr().cast_mut();
-            // SAFETY: the memory belongs to JavaScript, which does not run during the call; the part behind `offset` was not
-            // given to anybody and does not overlap with the body. `length` bytes of it are there.
-            let copied = frame.copy_to(unsafe { std::slice::from_raw_parts_mut(start, length) });
-            debug_assert_eq!(copied, Some(length));
-            return Ok(js.number(number));
-        }
-    }
     js.buffer(length, |bytes| {
         // The buffer has the length of the frame, so the copy fits.
         let copied = frame.copy_to(bytes);
@@ -133,9 +168,46 @@ fn write_frame(js: &Js, frame: &Frame<'_>) -> Result<Value, Error> {
     })
 }
 
-fn overlaps(a: &[u8], b: &[u8]) -> bool {
-    let (a, b) = (a.as_ptr_range(), b.as_ptr_range());
-    a.start < b.end && b.start < a.end
+/// The body in a buffer that has room around it.
+fn body_within(whole: &[u8]) -> Result<&[u8], Error> {
+    let end = whole.len().saturating_sub(TAIL_ROOM);
+    match whole.get(HEAD_ROOM..end) {
+        Some(body) if u32::try_from(whole.len()).is_ok() => Ok(body),
+        _ => Err(wrong("body", "must have room around it")),
+    }
+}
+
+/// Writes head and tail of a frame around its body, where they fit and the body goes as it is.
+fn write_around(js: &Js, frame: &Frame<'_>) -> Result<Option<Range<usize>>, Error> {
+    let Some([head, body, tail]) = frame.parts() else {
+        return Ok(None);
+    };
+    let (memory, length) = js.memory(js.arg(2), sys::TypedarrayType::uint8_array, "body")?;
+    if head.len() > HEAD_ROOM
+        || tail.len() > TAIL_ROOM
+        || length != HEAD_ROOM + body.len() + TAIL_ROOM
+    {
+        return Ok(None);
+    }
+    let place = HEAD_ROOM - head.len()..HEAD_ROOM + body.len() + tail.len();
+    let memory = memory.cast::<u8>();
+    // SAFETY: the memory has `length` bytes, belongs to JavaScript, which does not run during the call, and was given for this:
+    // the two places are the room in front of the body and behind it, so nothing that is borrowed lies there.
+    unsafe {
+        ptr::copy_nonoverlapping(head.as_ptr(), memory.add(place.start), head.len());
+        ptr::copy_nonoverlapping(
+            tail.as_ptr(),
+            memory.add(HEAD_ROOM + body.len()),
+            tail.len(),
+        );
+    }
+    Ok(Some(place))
+}
+
+/// `slab(buffer)`: where short frames are written from now on. JavaScript makes sure before each sending that it is not detached.
+pub(crate) fn slab(js: &Js, state: &mut State) -> Result<Value, Error> {
+    state.slab.replace(js, 0)?;
+    Ok(js.undefined())
 }
 
 /// Headers of an array of names and values in turn.

@@ -84,6 +84,17 @@ pub(crate) fn record_chunk(js: &Js, state: &mut State) -> Result<Value, Error> {
     Ok(js.number(1))
 }
 
+/// `recordChunks(metrics, pairs, count)`: chunks of which none can end a stall, as `count` numbers, bytes and times in turn.
+pub(crate) fn record_chunks(js: &Js, state: &mut State) -> Result<Value, Error> {
+    let metrics = state.metrics.get(js.u32(0, "metrics")?)?;
+    let count = js.u32(2, "count")? as usize;
+    let pairs = js.doubles(1, "pairs")?;
+    for [bytes, now_ns] in pairs.get(..count).unwrap_or(pairs).as_chunks::<2>().0 {
+        metrics.record_chunk(*bytes as u64, *now_ns as u64);
+    }
+    Ok(js.undefined())
+}
+
 /// `metricsFinish(metrics, outcome, now)`.
 pub(crate) fn metrics_finish(js: &Js, state: &mut State) -> Result<Value, Error> {
     let name = js.text(1, "outcome")?;
@@ -238,6 +249,7 @@ pub(crate) fn names(js: &Js, _: &mut State) -> Result<Value, Error> {
         "reservedHeaders": names::header::RESERVED,
         "queueWait": names::attribute::QUEUE_WAIT,
         "sessionId": names::attribute::SESSION_ID,
+        "stallThresholdNs": limits::STALL_THRESHOLD_NS,
         "unknownMethod": names::wire_error::UNKNOWN_METHOD,
         "handlerError": names::wire_error::HANDLER,
     });

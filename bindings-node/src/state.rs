@@ -1,6 +1,7 @@
 //! What the addon keeps for one environment: the main thread or one worker. Nothing is shared between environments.
 
 use std::ffi::c_void;
+use std::ops::Range;
 use std::ptr;
 
 use napi::sys;
@@ -8,6 +9,7 @@ use rustc_hash::FxHashMap;
 use wirespan::connection::{
     Connection, ContextRef, Event, HandshakeRequest, SessionRegistry, SpanEnd,
 };
+use wirespan::envelope::Frame;
 use wirespan::metrics::{StreamMetrics, Summary};
 use wirespan::trace::{Baggage, TraceParent};
 use wirespan::{Error, ErrorKind};
@@ -22,6 +24,7 @@ pub(crate) struct State {
     pub(crate) registries: Table<SessionRegistry>,
     pub(crate) metrics: Table<StreamMetrics>,
     pub(crate) out: Out,
+    pub(crate) slab: Slab,
     /// The context that the next sending uses, if it says so.
     pub(crate) context: Context,
     /// What the last received message has beside its payload, as JSON, until it is fetched.
@@ -272,6 +275,69 @@ impl Out {
         for (index, value) in values.into_iter().enumerate() {
             self.set_number(place + index, value);
         }
+    }
+}
+
+/// Memory of JavaScript into which short frames are written one behind the other. When it is full JavaScript brings another, and
+/// leaves this one to the garbage collector, which waits for the frames.
+pub(crate) struct Slab {
+    start: *mut u8,
+    length: usize,
+    used: usize,
+    /// Keeps the memory alive.
+    reference: sys::napi_ref,
+}
+
+impl Default for Slab {
+    fn default() -> Self {
+        Self {
+            start: ptr::null_mut(),
+            length: 0,
+            used: 0,
+            reference: ptr::null_mut(),
+        }
+    }
+}
+
+impl Slab {
+    /// Takes the `Uint8Array` of an argument.
+    pub(crate) fn replace(&mut self, js: &Js, index: usize) -> Result<(), Error> {
+        let (memory, length) =
+            js.memory(js.arg(index), sys::TypedarrayType::uint8_array, "slab")?;
+        let reference = reference(js, index)?;
+        if !self.reference.is_null() {
+            // SAFETY: it was made for this environment, and nothing uses it any more.
+            unsafe { sys::napi_delete_reference(js.env(), self.reference) };
+        }
+        *self = Self {
+            start: memory.cast(),
+            length: length.min(u32::MAX as usize),
+            used: 0,
+            reference,
+        };
+        Ok(())
+    }
+
+    /// Writes a frame behind the earlier ones and says where; `None` if it does not fit.
+    pub(crate) fn write(&mut self, frame: &Frame<'_>, body: &[u8]) -> Option<Range<usize>> {
+        let length = frame.len();
+        let place = self.used..self.used.checked_add(length)?;
+        if place.end > self.length || self.overlaps(body, &place) {
+            return None;
+        }
+        // SAFETY: the slab is alive by its reference and has `length` bytes; JavaScript has seen before the call that its memory is
+        // still there, and does not run during the call. The part behind `used` was not given to anybody as a frame; who has
+        // reached it through the memory of an earlier frame and sends it as a body is refused above.
+        let target = unsafe { std::slice::from_raw_parts_mut(self.start.add(place.start), length) };
+        frame.copy_to(target)?;
+        self.used = place.end;
+        Some(place)
+    }
+
+    /// Whether a body lies where its frame would be written.
+    fn overlaps(&self, body: &[u8], place: &Range<usize>) -> bool {
+        let (start, body) = (self.start.addr(), body.as_ptr_range());
+        body.start.addr() < start + place.end && start + place.start < body.end.addr()
     }
 }
 

@@ -163,6 +163,58 @@ test('frames larger than the slab, and frames that fill it, are whole', () => {
   assert.ok(client.send(0, whole, {}, 1).bytes.equals(whole));
 });
 
+test('long texts are made around the text, with any head', () => {
+  const { client, server } = ends();
+  for (const size of [4095, 4096, 4097, 20_000, 300_000]) {
+    for (const headers of [undefined, { long: 'x'.repeat(2000) }]) {
+      for (const text of [
+        JSON.stringify('é'.repeat(size / 2)),
+        JSON.stringify('x'.repeat(size)),
+        `no JSON ${'y'.repeat(size)}`,
+      ]) {
+        for (const json of text.startsWith('n') ? [false] : [false, true]) {
+          const { bytes } = client.send(0, text, { spanContext: span('d'), headers, json }, 1);
+          const { payload, spanContext, headers: own } = server.receive(bytes, false, 2);
+          assert.equal(payload.toString(), text);
+          assert.equal(spanContext.spanId, 'd'.repeat(16));
+          assert.deepEqual(own, headers === undefined ? [] : Object.entries(headers));
+        }
+      }
+    }
+  }
+  const bare = Connection.client({ mode: 'never' }, { entropy });
+  bare.openClient([], 0);
+  const text = 'z'.repeat(10_000);
+  assert.equal(bare.send(0, text, {}, 1).bytes.toString(), text);
+});
+
+test('a sending that fails leaves no context for the next one', () => {
+  const { client, server } = ends();
+  const [first, second] = [span('1'), span('2')];
+  const sent = (spanContext) => server.receive(client.send(0, 'x', { spanContext }, 1).bytes, false, 2).spanContext?.spanId;
+  assert.equal(sent(first), '1'.repeat(16));
+  assert.throws(() => client.send(0, 'x', { spanContext: second, headers: { traceparent: '' } }, 1), {
+    code: 'invalid_argument',
+  });
+  assert.throws(() => client.send(99, 'x', { spanContext: second }, 1), { code: 'invalid_state' });
+  assert.equal(sent(first), '1'.repeat(16));
+  assert.equal(sent(second), '2'.repeat(16));
+  const odd = [
+    { ...second, traceId: 'zz' },
+    { ...second, spanId: undefined },
+    { ...second, traceId: '\u0161'.repeat(32) },
+  ];
+  for (const spanContext of odd) assert.equal(sent(spanContext), undefined);
+  assert.equal(sent(second), '2'.repeat(16));
+  const vendor = { ...second, traceState: { serialize: () => 'a=1' } };
+  const received = server.receive(client.send(0, 'x', { spanContext: vendor }, 1).bytes, false, 2);
+  assert.equal(received.spanContext.traceState.serialize(), 'a=1');
+  assert.equal(
+    server.receive(client.send(0, 'x', { spanContext: first }, 1).bytes, false, 2).spanContext.traceState,
+    undefined,
+  );
+});
+
 test('wrong arguments say what is wrong', async () => {
   const { client } = ends();
   const rows = [
@@ -219,6 +271,26 @@ test('a detached Buffer is an error, never a use after free', () => {
   assert.throws(() => client.receive(buffer, true, 0), { code: 'invalid_argument', field: 'message', message: /detached/ });
   assert.throws(() => client.send(0, buffer, {}, 0), { code: 'invalid_argument', field: 'body', message: /detached/ });
   assert.equal(client.receive(new Uint8Array(0), true, 0).payload.length, 0, 'an empty one is an empty message');
+});
+
+test('a frame whose memory is given to another thread takes nothing of later frames along', async () => {
+  const { client, server } = ends();
+  const { bytes } = client.send(0, 'one', { spanContext: span('e') }, 0);
+  const kept = bytes.toString();
+  const moved = structuredClone(bytes, { transfer: [bytes.buffer] });
+  assert.equal(bytes.length, 0, 'the memory has left');
+  assert.equal(Buffer.from(moved).toString(), kept);
+  for (let n = 0; n < 2000; n++) {
+    const received = server.receive(client.send(0, `later ${n}`, { spanContext: span('e') }, 1).bytes, false, 2);
+    assert.equal(received.payload, `later ${n}`);
+    if (n % 100 === 0) {
+      const worker = new Worker('require("node:worker_threads").parentPort.once("message", () => {})', { eval: true });
+      const frame = client.send(0, 'x', {}, 1).bytes;
+      worker.postMessage(frame, [frame.buffer]);
+      await worker.terminate();
+    }
+  }
+  assert.equal(Buffer.from(moved).toString(), kept);
 });
 
 test('freed objects answer with an error, and forgotten ones are freed', async () => {

@@ -267,6 +267,51 @@ test('stream metrics measure, merge and tell stalls', () => {
   assert.throws(() => metrics.summary(), { code: 'invalid_state' });
 });
 
+test('chunks that wait for the core give the same as chunks one by one', () => {
+  let seed = 7;
+  const random = (below) => {
+    seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
+    return Math.floor((seed / 2 ** 32) * below);
+  };
+  for (let round = 0; round < 200; round++) {
+    const options = { skipEmptyFirst: round % 2 === 0, ...(round % 3 === 0 && { stallThresholdMs: random(3) }) };
+    const [batched, single, merged] = [new StreamMetrics(options), new StreamMetrics(options), new StreamMetrics(options)];
+    let at = random(1e6);
+    for (const metrics of [batched, single]) metrics.start(at);
+    const chunks = random(200);
+    for (let n = 0; n < chunks; n++) {
+      at = Math.max(0, at + [random(1e6), random(5e9), -random(1e6), 0][random(8) & 3]);
+      const bytes = random(3) * random(1e5);
+      // A bigint goes to the core at once.
+      assert.deepEqual(batched.recordChunk(bytes, at), single.recordChunk(bytes, BigInt(at)), `round ${round}, chunk ${n}`);
+      if (random(50) === 0) assert.deepEqual(batched.summary().toJSON(), single.summary().toJSON());
+    }
+    assert.deepEqual(batched.attributes('sent'), single.attributes('sent'));
+    const last = random(2) === 0 ? at + 5 : at;
+    batched.recordChunk(1, at);
+    single.recordChunk(1, BigInt(at));
+    merged.merge(batched);
+    assert.equal(merged.summary().chunks, single.summary().chunks);
+    for (const metrics of [batched, single]) metrics.finish('complete', last);
+    assert.deepEqual(batched.summary().toJSON(), single.summary().toJSON(), `round ${round}`);
+  }
+});
+
+test('metrics read the clock where no time is given', async () => {
+  const metrics = new StreamMetrics({ stallThresholdMs: 20 });
+  metrics.start();
+  assert.equal(metrics.recordChunk(1), undefined);
+  assert.equal(metrics.recordChunk(1), undefined);
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  const stall = metrics.recordChunk(1);
+  assert.equal(stall.chunk, 2);
+  assert.ok(stall.intervalNs >= 29e6 && now() - stall.atNs < 5e9);
+  metrics.finish('complete');
+  assert.ok(metrics.summary().durationNs >= 29e6);
+  for (const bytes of [-1, Number.NaN, '1', undefined])
+    assert.throws(() => metrics.recordChunk(bytes), { code: 'invalid_argument', field: 'bytes' });
+});
+
 test('a carry takes the whole context through a queue, and its wait is measured', async () => {
   const queue = new CarryQueue({ maxSize: 1 });
   const key = Symbol.for('mine');
