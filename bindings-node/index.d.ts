@@ -314,7 +314,7 @@ export class Connection {
   readonly counters: Record<Counter, number>;
   planHandshake(current?: { http?: SpanContext | undefined; current?: boolean }): Plan[];
   spanStarted(span: number, spanContext: SpanContext): void;
-  request(target: { host: string; hasSubprotocol?: boolean; hasTraceContext?: boolean; span?: SpanContext | undefined }): {
+  request(target: { host: string; hasSubprotocol?: boolean; hasTraceContext?: boolean; current?: SpanContext | undefined }): {
     headers: [string, string][];
     subprotocol: string | undefined;
     query: string | undefined;

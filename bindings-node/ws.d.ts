@@ -28,7 +28,7 @@ export interface AttachOptions extends Omit<Common, 'session'> {
   /** Called for each connection when it is open. */
   onConnection?: (connection: TracedConnection, request: IncomingMessage) => unknown;
   registry?: SessionRegistry;
-  /** Whether a client may use the session id that it proposes; asked while the request is answered. */
+  /** Whether a client may use the session id that it proposes; asked while the request is answered; one named later is not honoured then. */
   vouch?: (sessionId: string, request: IncomingMessage) => boolean;
 }
 

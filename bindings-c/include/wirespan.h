@@ -570,7 +570,7 @@ enum wirespan_vouch
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
   /*
-   It has no opinion.
+   It has no way to decide: the id is honoured if it is not live and trust is `continue`.
    */
   WIRESPAN_VOUCH_NO_OPINION = 0,
   /*
@@ -578,7 +578,7 @@ enum wirespan_vouch
    */
   WIRESPAN_VOUCH_YES = 1,
   /*
-   The client may not use the id.
+   The client may not use the id, or proposed none that could be decided about.
    */
   WIRESPAN_VOUCH_NO = 2,
 };
@@ -2007,18 +2007,18 @@ wirespan_status wirespan_connection_span_started(struct wirespan_connection *con
 
 /*
  Gives what a client adds to its request. `host` is the host of the URL; `has_subprotocol` says that the application offers one
- of its own, `has_trace_context` that an HTTP instrumentation puts the trace context into the request. `span` is the span whose
- context goes into the request; NULL takes the one that was planned and started.
+ of its own, `has_trace_context` that an HTTP instrumentation puts the trace context into the request. The context in the request is
+ that of the handshake's span, where one was started; else that of `current`, the span that is current, or none with NULL.
 
  # Safety
 
- `host` ends with NUL; `span` is NULL or points to a context; `additions` points to memory for additions.
+ `host` ends with NUL; `current` is NULL or points to a context; `additions` points to memory for additions.
  */
 wirespan_status wirespan_connection_request(struct wirespan_connection *connection,
                                             const char *host,
                                             bool has_subprotocol,
                                             bool has_trace_context,
-                                            const struct wirespan_span_context *span,
+                                            const struct wirespan_span_context *current,
                                             struct wirespan_additions *additions);
 
 /*
@@ -2158,18 +2158,18 @@ wirespan_status wirespan_connection_span_started(struct wirespan_connection *con
 
 /*
  Gives what a client adds to its request. `host` is the host of the URL; `has_subprotocol` says that the application offers one
- of its own, `has_trace_context` that an HTTP instrumentation puts the trace context into the request. `span` is the span whose
- context goes into the request; NULL takes the one that was planned and started.
+ of its own, `has_trace_context` that an HTTP instrumentation puts the trace context into the request. The context in the request is
+ that of the handshake's span, where one was started; else that of `current`, the span that is current, or none with NULL.
 
  # Safety
 
- `host` ends with NUL; `span` is NULL or points to a context; `additions` points to memory for additions.
+ `host` ends with NUL; `current` is NULL or points to a context; `additions` points to memory for additions.
  */
 wirespan_status wirespan_connection_request(struct wirespan_connection *connection,
                                             const char *host,
                                             bool has_subprotocol,
                                             bool has_trace_context,
-                                            const struct wirespan_span_context *span,
+                                            const struct wirespan_span_context *current,
                                             struct wirespan_additions *additions);
 
 /*

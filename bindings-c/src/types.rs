@@ -241,11 +241,11 @@ pub enum wirespan_plain_policy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum wirespan_vouch {
-    /// It has no opinion.
+    /// It has no way to decide: the id is honoured if it is not live and trust is `continue`.
     NoOpinion = 0,
     /// The client may use the id.
     Yes = 1,
-    /// The client may not use the id.
+    /// The client may not use the id, or proposed none that could be decided about.
     No = 2,
 }
 

@@ -109,10 +109,13 @@ class Connection {
     if (traceparent !== undefined) native.spanStarted(this.#handle, span, traceparent, tracestateOf(spanContext));
   }
 
-  /** What a client adds to its request: headers, a subprotocol, a parameter of the query. */
-  request({ host, hasSubprotocol = false, hasTraceContext = false, span = undefined }) {
-    const traceparent = validTraceparent(span);
-    const list = traceparent && tracestateOf(span);
+  /**
+   * What a client adds to its request: headers, a subprotocol, a parameter of the query. The context is that of the handshake's
+   * span, where one was started, else `current`.
+   */
+  request({ host, hasSubprotocol = false, hasTraceContext = false, current = undefined }) {
+    const traceparent = validTraceparent(current);
+    const list = traceparent && tracestateOf(current);
     const additions = JSON.parse(native.request(this.#handle, host, hasSubprotocol, hasTraceContext, traceparent, list));
     return { ...additions, subprotocol: additions.subprotocol ?? undefined, query: additions.query ?? undefined };
   }

@@ -79,7 +79,7 @@ function open(core, target, host, options, inner) {
     host,
     hasSubprotocol: protocols.length > 0,
     hasTraceContext: Object.keys(headers).some((name) => name.toLowerCase() === 'traceparent'),
-    span: spanContextOf(inner),
+    current: spanContextOf(contexts.active()),
   });
   // An HTTP instrumentation writes its own context under the same names, in lower case, and so replaces these.
   for (const [name, value] of additions.headers) headers[name] = value;

@@ -206,7 +206,8 @@ class Acceptor {
 
   #vouch(message, proposed) {
     const { vouch } = this.#options;
-    if (vouch === undefined || proposed === undefined) return undefined;
+    if (vouch === undefined) return undefined;
+    if (proposed === undefined) return false;
     try {
       return vouch(proposed, message) === true;
     } catch (error) {

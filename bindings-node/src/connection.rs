@@ -182,9 +182,9 @@ pub(crate) fn request(js: &Js, state: &mut State) -> Result<Value, Error> {
     let mut target = RequestTarget::new(&host);
     target.has_subprotocol = js.flag(2);
     target.has_trace_context = js.flag(3);
-    let span = span_at(js, 4)?;
+    let current = span_at(js, 4)?;
     let additions = on(js, state, |connection| {
-        Ok(connection.request(target, span.as_ref()))
+        Ok(connection.request(target, current.as_ref()))
     })?;
     let additions = json!({
         "headers": headers_json(&additions.headers),

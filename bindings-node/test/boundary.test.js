@@ -15,7 +15,7 @@ const span = (digit) => ({ traceId: digit.repeat(32), spanId: digit.repeat(16), 
 function ends(clientOptions = {}, serverOptions = {}) {
   const client = Connection.client(clientOptions, { address: 'localhost', port: 80, entropy });
   client.planHandshake({ current: false });
-  const { headers } = client.request({ host: 'localhost', span: span('a') });
+  const { headers } = client.request({ host: 'localhost', current: span('a') });
   const request = new HandshakeRequest(Object.fromEntries(headers), undefined);
   const server = Connection.server(serverOptions, request, { registry: new SessionRegistry(), remote: '::1', entropy });
   server.planHandshake();
@@ -48,7 +48,7 @@ test('the sans-IO connection does a handshake, a call and its end', () => {
     },
   });
   client.spanStarted(1, span('a'));
-  const additions = client.request({ host: 'localhost', span: span('a') });
+  const additions = client.request({ host: 'localhost', current: span('a') });
   assert.deepEqual(additions, {
     headers: [
       ['wirespan', '1;session=s-1'],

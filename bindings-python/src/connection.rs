@@ -188,7 +188,8 @@ impl Connection {
             .map_err(|error| raise(py, &error))
     }
 
-    /// Makes the accepting side for a request. `vouched` is what the application's callback said of the proposed session.
+    /// Makes the accepting side for a request. `vouched` is what the application's callback said of the proposed session,
+    /// `False` where there was none to ask about, and `None` without a callback.
     #[staticmethod]
     #[pyo3(signature = (entropy, options, request, address = None, port = None, registry = None, remote = None, vouched = None))]
     #[expect(
@@ -255,21 +256,22 @@ impl Connection {
         self.lock().span_started(key, context.get().inner());
     }
 
-    /// What a client adds to its request: headers, a subprotocol, a parameter of the query.
-    #[pyo3(signature = (host, has_subprotocol = false, has_trace_context = false, span = None))]
+    /// What a client adds to its request: headers, a subprotocol, a parameter of the query. The context is that of the handshake's
+    /// span, where one was started, else `current`.
+    #[pyo3(signature = (host, has_subprotocol = false, has_trace_context = false, current = None))]
     fn request(
         &self,
         host: &str,
         has_subprotocol: bool,
         has_trace_context: bool,
-        span: Option<&Bound<'_, SpanContext>>,
+        current: Option<&Bound<'_, SpanContext>>,
     ) -> RequestAdditions {
         let mut target = RequestTarget::new(host);
         target.has_subprotocol = has_subprotocol;
         target.has_trace_context = has_trace_context;
         let additions = self
             .lock()
-            .request(target, span.map(|span| span.get().inner()));
+            .request(target, current.map(|span| span.get().inner()));
         (additions.headers, additions.subprotocol, additions.query)
     }
 

@@ -1,7 +1,7 @@
 """Who announces itself how, and what each side makes of it."""
 
 from build import text_envelope
-from script import CID, MINE, MS, PEER, READY, S, SID, THIRD, Script, context, frame, hello, session_changed
+from script import CID, HANDSHAKE, MINE, MS, PEER, READY, S, SID, THIRD, Script, context, frame, hello, session_changed
 
 
 def request(id_: str, title: str, rules: str, options: dict | None, gives: dict, **fields: object) -> dict:
@@ -38,6 +38,30 @@ REQUESTS = [
     ],
     request("never-subprotocol", "mode never announces in no way", "NG-1", {"mode": "never", "subprotocol": "alone", "query": True}, {}),
 ]  # fmt: skip
+
+
+def request_of_own_span(id_: str, title: str, span: str | None, options: dict | None, gives: str | None, **fields: object) -> dict:
+    """A client that made spans for its handshake, of which one was started, where the host has a current span as well."""
+    script = Script(f"negotiation/request-{id_}", title, "NG-12")
+    script.session = CID
+    kind, parent = "CLIENT", "current"
+    plans = []
+    if options:
+        plans.append(script.plan("connection", "websocket.connection", kind, parent))
+        kind, parent = "INTERNAL", "connection"
+    plans.append(script.plan("handshake", "websocket.handshake", kind, parent))
+    script.step("client", entropy=CID, options=options).step("plan_handshake", {"plans": plans}, current=True)
+    if span:
+        script.step("span_started", span=span, context=HANDSHAKE)
+    return script.step("request", {"headers": [HEADER, *([["traceparent", gives]] if gives else [])]}, host="example.com", context=MINE, **fields).done()
+
+
+OWN_SPANS = [
+    request_of_own_span("handshake-span", "the handshake's own span goes into the request, not the current one", "handshake", None, HANDSHAKE),
+    request_of_own_span("connection-span", "else the connection's own", "connection", {"trace_scope": "connection"}, HANDSHAKE),
+    request_of_own_span("span-not-started", "where the host started none the current one goes", None, None, MINE),
+    request_of_own_span("own-span-instrumented", "an own span changes nothing about an HTTP instrumentation's header", "handshake", None, None, has_trace_context=True),
+]
 
 
 def answer(id_: str, title: str, rules: str, headers: list, peer: str, session: str = CID) -> dict:
@@ -299,7 +323,7 @@ def recognised() -> list[dict]:
 
 
 FILES = {
-    "negotiation/requests": REQUESTS,
+    "negotiation/requests": [*REQUESTS, *OWN_SPANS],
     "negotiation/answers": ANSWERS,
     "negotiation/asked": ASKED,
     "negotiation/hellos": hellos(),

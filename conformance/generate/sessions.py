@@ -106,14 +106,14 @@ def sessions() -> list[dict]:
 
     s = script("resume-links-the-old-handshake", "a new handshake span links the old one", "SE-5 SP-4")
     s.step("client", on="a", entropy=CID).step("plan_handshake", {"plans": [s.plan("handshake", "websocket.handshake", "CLIENT")]}, on="a", current=False)
-    s.step("span_started", on="a", span="handshake", context=HANDSHAKE).step("request", {"headers": [["wirespan", f"1;session={CID}"]]}, on="a", host="h")
+    s.step("span_started", on="a", span="handshake", context=HANDSHAKE).step("request", {"headers": [["wirespan", f"1;session={CID}"], ["traceparent", HANDSHAKE]]}, on="a", host="h")
     s.step("open", events=[ended_own("handshake")], on="a", headers=[["wirespan", "1"]], at=0).step("on_close", on="a", at=1)
     s.step("client", on="b", entropy=THIRD, resume="a")
     made.append(s.step("plan_handshake", {"plans": [s.plan("handshake", "websocket.handshake", "CLIENT", links=[link(HANDSHAKE)])]}, on="b", current=False).done())
 
     s = script("resume-links-from-first-call", "where no handshake span is made, the first call links the old one, and only the first", "SE-5")
     s.step("client", on="a", entropy=CID).step("plan_handshake", {"plans": [s.plan("handshake", "websocket.handshake", "CLIENT")]}, on="a", current=False)
-    s.step("span_started", on="a", span="handshake", context=HANDSHAKE).step("request", {"headers": [["wirespan", f"1;session={CID}"]]}, on="a", host="h")
+    s.step("span_started", on="a", span="handshake", context=HANDSHAKE).step("request", {"headers": [["wirespan", f"1;session={CID}"], ["traceparent", HANDSHAKE]]}, on="a", host="h")
     s.step("open", events=[ended_own("handshake")], on="a", headers=[["wirespan", "1"]], at=0).step("on_close", on="a", at=1)
     s.step("client", entropy=THIRD, resume="a").step("request", {"headers": [["wirespan", f"1;session={CID}"]]}, host="h").step("open", headers=[["wirespan", "1"]], at=2)
     made.append(s.call("s1", at=3, links=[link(HANDSHAKE)]).call("s2", at=4).done())
@@ -141,7 +141,12 @@ def sessions() -> list[dict]:
 
     s = script("registry-full", "with nothing to forget a proposal is not honoured", "SE-6")
     accept(s, "a", SID, "s-1", "s-1", max_sessions=1).step("open", on="a", at=0)
-    made.append(count(accept(s, "b", THIRD, "s-2", THIRD), "b", session_replaced=1).done())
+    made.append(count(accept(s, "b", THIRD, "s-2", THIRD), "b", session_replaced=1, limit=1).done())
+
+    s = script("registry-full-without-proposal", "a generated id that finds no place is counted, and not guarded", "SE-6")
+    accept(s, "a", SID, "s-1", "s-1", max_sessions=1).step("open", on="a", at=0)
+    count(accept(s, "b", THIRD), "b", limit=1)
+    made.append(count(accept(s, "d", CID, THIRD, CID), "d", session_replaced=1, limit=1).done())
 
     s = script("registry-full-own-place", "a session that takes the place of this connection's own needs no room", "SE-6 SE-7")
     s.step("server", entropy=SID, registry="r", max_sessions=1, options={"mode": "always"}, request={"headers": []}).step("response").step("open", at=0)
@@ -152,7 +157,7 @@ def sessions() -> list[dict]:
     accept(s, "a", SID, "s-1", "s-1", remote="192.0.2.1", max_per_remote=1).step("open", on="a", at=0)
     accept(s, "b", THIRD, "s-2", "s-2", remote="192.0.2.2").step("open", on="b", at=0)
     # The second remote is full with a live session, so it cannot take the first one's, though it is vouched for.
-    count(accept(s, "d", CID, "s-1", CID, remote="192.0.2.2", vouched=True), "d", session_replaced=1)
+    count(accept(s, "d", CID, "s-1", CID, remote="192.0.2.2", vouched=True), "d", session_replaced=1, limit=1)
     made.append(count(accept(s, "e", "00" * 15 + "01", "s-1", "00" * 15 + "01", remote="192.0.2.3"), "e", session_replaced=1).done())
 
     s = script("registry-forgets-the-oldest", "the oldest that is not live is forgotten", "SE-6")
@@ -161,7 +166,7 @@ def sessions() -> list[dict]:
 
     s = script("registry-full-for-a-remote", "a remote has a bound of its own", "SE-6")
     accept(s, "a", SID, "s-1", "s-1", max_per_remote=1, remote="192.0.2.1").step("open", on="a", at=0)
-    count(accept(s, "b", THIRD, "s-2", THIRD, remote="192.0.2.1"), "b", session_replaced=1)
+    count(accept(s, "b", THIRD, "s-2", THIRD, remote="192.0.2.1"), "b", session_replaced=1, limit=1)
     made.append(count(accept(s, "d", CID, "s-3", "s-3", remote="192.0.2.2"), "d").done())
 
     s = script("always-server-names-it", "the first session header of an always peer: a server's wins", "SE-7").client("always")
@@ -176,6 +181,23 @@ def sessions() -> list[dict]:
     s = script("always-client-proposes-it", "a client's is a proposal", "SE-7").server("always")
     s.receive(message(1, "1", context=PEER, kind="call", session=CID), 0, "s1", "1", events=[session_changed(SID)], opened=_opened_with(s, CID), context=context(PEER))
     made.append(s.state("always", CID, streams=1).counters().done())
+
+    s = script("always-client-is-not-vouched-for", "a callback decides at the handshake; what is proposed later it did not vouch for", "SE-7")
+    s.step("server", entropy=SID, vouched=False, options={"mode": "always"}, request={"headers": []}).step("response").step("open", at=0)
+    s.session = SID
+    s.receive(message(1, "1", context=PEER, kind="call", session=CID), 0, "s1", "1", opened=s.opened("s1", parent={"remote": context(PEER)}), context=context(PEER))
+    made.append(s.state("always", SID, streams=1).counters(session_replaced=1).done())
+
+    s = script("hello-is-not-vouched-for", "nor what a later hello proposes", "SE-7 NG-7")
+    s.step("server", entropy=SID, vouched=False, options={"hello": "expect"}, request={"headers": []}).step("response").step("open", at=0)
+    s.session = SID
+    s.receive(hello("client", CID), 1, events=[frame(hello("server", SID))])
+    made.append(s.state("announced", SID).counters(session_replaced=1).done())
+
+    s = script("hello-proposes", "without a callback a hello's proposal is adopted like that of a request", "SE-7 NG-7")
+    s.server("silent", hello="expect")
+    s.receive(hello("client", CID), 1, events=[session_changed(SID), frame(hello("server", CID))])
+    made.append(s.state("announced", CID).counters().done())
 
     s = script("always-second-name-does-not-count", "only the first names a session", "SE-7").server("always")
     s.receive(message(1, "1", context=PEER, kind="call", session=CID), 0, "s1", "1", events=[session_changed(SID)], opened=_opened_with(s, CID), context=context(PEER))

@@ -19,7 +19,8 @@ def client(s: Script, plans: list, http: str | None = None, current: bool = Fals
     s.step("client", entropy=CID, options=options).step("plan_handshake", {"plans": plans} if plans else {}, http=http, current=current)
     for span, started_context in (started or {}).items():
         s.step("span_started", span=span, context=started_context)
-    s.step("request", CLIENT_HEADERS, host="h")
+    own = (started or {}).get("handshake") or (started or {}).get("connection")
+    s.step("request", {"headers": [*CLIENT_HEADERS["headers"], *([["traceparent", own]] if own else [])]}, host="h")
     return s.step("open", events=[ended_own("handshake")] if any(plan["span"] == "handshake" for plan in plans) else None, headers=ANSWER, at=0)
 
 

@@ -485,16 +485,20 @@ def plain_messages() -> list[dict]:
     s = script("plain-without-body", "a plain message without a body delivers nothing", "NG-9").server()
     made.append(s.receive(text_envelope([("content", "none")], "null"), 0).counters().done())
 
-    s = script("plain-needs-a-body", "a plain message cannot go without a body", "ST-14").client()
+    s = script("plain-needs-a-body", "a plain message cannot go without a body", "ST-14 ER-5").client()
     made.append(s.step("send", {"raises": "invalid_argument"}, stream="plain", body={"none": "text"}, at=0).done())
 
     s = script("plain-repeated-name", "with a repeated name: plain, without context, own headers in order", "TX-6").server()
     text = text_envelope([("traceparent", PEER), ("x", "1"), ("kind", "call"), ("stream", "1"), ("stream", "1"), ("y", "2")], "7")
     made.append(s.receive(text, 0, payload="7", headers=[["x", "1"], ["y", "2"]]).counters(header_repeated=1).state().done())
 
-    s = script("plain-not-open", "before the handshake is done nothing can be sent", "SP-10")
+    s = script("plain-not-open", "before the handshake is done nothing can be sent", "SP-10 ER-5")
     s.step("client", entropy="00112233445566778899aabbccddeeff").step("send", {"raises": "invalid_state"}, stream="plain", body={"text": "x"}, at=0)
     made.append(s.step("call", {"raises": "invalid_state"}, at=0).done())
+
+    s = script("plain-closed", "behind the close nothing can be sent", "ER-5").client().step("on_close", code=1000, at=1)
+    s.step("send", {"raises": "closed"}, stream="plain", body={"text": "x"}, at=2)
+    made.append(s.step("call", {"raises": "closed"}, at=2).step("transfer", {"raises": "closed"}, at=2).done())
     return made
 
 

@@ -193,34 +193,31 @@ pub unsafe extern "C" fn wirespan_connection_span_started(
 }
 
 /// Gives what a client adds to its request. `host` is the host of the URL; `has_subprotocol` says that the application offers one
-/// of its own, `has_trace_context` that an HTTP instrumentation puts the trace context into the request. `span` is the span whose
-/// context goes into the request; NULL takes the one that was planned and started.
+/// of its own, `has_trace_context` that an HTTP instrumentation puts the trace context into the request. The context in the request is
+/// that of the handshake's span, where one was started; else that of `current`, the span that is current, or none with NULL.
 ///
 /// # Safety
 ///
-/// `host` ends with NUL; `span` is NULL or points to a context; `additions` points to memory for additions.
+/// `host` ends with NUL; `current` is NULL or points to a context; `additions` points to memory for additions.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wirespan_connection_request(
     connection: *mut wirespan_connection,
     host: *const c_char,
     has_subprotocol: bool,
     has_trace_context: bool,
-    span: *const wirespan_span_context,
+    current: *const wirespan_span_context,
     additions: *mut wirespan_additions,
 ) -> wirespan_status {
     guard(|| {
         require_out("additions", additions)?;
         // SAFETY: the caller vouches for the inputs.
-        let (host, span) = unsafe { (pointers::text("host", host)?, pointers::span(span)?) };
+        let (host, current) = unsafe { (pointers::text("host", host)?, pointers::span(current)?) };
         let shown = CONNECTIONS.with(connection, |side| {
-            let own = span.map(|span| span.to_span()).or_else(|| {
-                let started = |key: SpanKey| side.spans.context(key.number()).cloned();
-                started(SpanKey::HANDSHAKE).or_else(|| started(SpanKey::CONNECTION))
-            });
+            let current = current.map(|span| span.to_span());
             let mut target = RequestTarget::new(host);
             target.has_subprotocol = has_subprotocol;
             target.has_trace_context = has_trace_context;
-            let additions = side.core.request(target, own.as_ref());
+            let additions = side.core.request(target, current.as_ref());
             Ok(side.show_additions(additions.headers, additions.subprotocol, additions.query))
         })?;
         // SAFETY: the caller vouches for the output.

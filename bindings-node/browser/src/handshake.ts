@@ -125,7 +125,7 @@ export class Handshake {
     const { mode, subprotocol, query, hosts } = this.options;
     if (mode === 'never') return { headers: [] };
     const headers: Pair[] = [['wirespan', `1;session=${this.session}`]];
-    const { context } = given;
+    const context = this.spans.handshake ?? this.spans.connection ?? given.context;
     if (context && !given.hasTraceContext && hostAllowed(hosts, given.host ?? '')) {
       headers.push(['traceparent', context.traceparent]);
       if (context.tracestate) headers.push(['tracestate', context.tracestate]);
@@ -246,7 +246,8 @@ export class Handshake {
     this.sessionNamed = true;
     if (this.isClient) this.adopt(session, at);
     else if (session !== this.session) {
-      if (this.honours(session, undefined)) this.changeSession(session, false);
+      // A callback decided over the request; what comes later it has not vouched for.
+      if (this.honours(session, this.setup.vouched === undefined ? undefined : false)) this.changeSession(session, false);
       else this.count('session_replaced');
     }
   }
@@ -274,7 +275,10 @@ export class Handshake {
     if (proposed && honoured) {
       this.session = proposed;
       this.earlier = this.setup.registry?.span(proposed);
-    } else this.setup.registry?.claim(this.session, this.setup.remote ?? '', this as never);
+      return;
+    }
+    const { registry, remote = '' } = this.setup;
+    if (registry && !registry.claim(this.session, remote, this as never)) this.count('limit');
   }
 
   private readAnnouncement(headers: HeaderList, query: string | undefined): void {

@@ -106,12 +106,10 @@ class TracedConnection:
 
     # -- for integrations
 
-    def start_handshake(self, http_span: SpanContext | None, current: SpanContext | None) -> SpanContext | None:
-        """Starts the spans of the handshake; returns the context to send with it."""
-        span = None
+    def start_handshake(self, http_span: SpanContext | None, current: SpanContext | None) -> None:
+        """Starts the spans of the handshake."""
         for plan in self.core.plan_handshake(http_span, current is not None):
-            span = to_core(trace.get_current_span(self._start_span(plan)).get_span_context())
-        return span or current
+            self._start_span(plan)
 
     def fail_handshake(self, error: BaseException) -> None:
         """Ends the spans of the handshake with an error."""

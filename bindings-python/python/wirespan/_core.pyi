@@ -192,7 +192,7 @@ class Connection:
         host: str,
         has_subprotocol: bool = False,
         has_trace_context: bool = False,
-        span: SpanContext | None = None,
+        current: SpanContext | None = None,
     ) -> tuple[list[tuple[str, str]], str | None, str | None]: ...
     def response(
         self, request: HandshakeRequest, selected: str | None = None

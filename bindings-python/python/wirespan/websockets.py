@@ -140,9 +140,10 @@ class connect:
 
     async def _connect(self) -> TracedConnection:
         connection, core = self._connection, self._connection.core
-        span = connection.start_handshake(None, current_span_context())
+        current = current_span_context()
+        connection.start_handshake(None, current)
         headers, subprotocol, query = core.request(
-            self._host, bool(self._subprotocols), "traceparent" in self._headers, span
+            self._host, bool(self._subprotocols), "traceparent" in self._headers, current
         )
         uri = self._uri
         if query is not None:
@@ -223,7 +224,7 @@ class serve:
     :class:`~wirespan.Call`, inside its SERVER span, and ends it by returning. ``default_handler`` serves all other
     methods. ``on_message`` gets plain messages as ``(connection, message)``, inside the message's context.
     ``on_connect`` is run for each connection. ``vouch`` says whether a client may use the session id that it
-    proposes: ``(session_id, request) -> bool``.
+    proposes with its request: ``(session_id, request) -> bool``; one named later is not honoured then.
 
     When a connection closes, every open call of it has failed: its span has ended with an error, ``recv`` and ``send``
     raise ``ClosedError``. A handler that does not end within ``handler_grace`` seconds is cancelled.
@@ -294,7 +295,7 @@ class serve:
     ) -> TracedConnection:
         target = urlsplit(request.path)
         handshake = HandshakeRequest(list(request.headers.raw_items()), target.query)
-        vouched: bool | None = None
+        vouched = None if self._vouch is None else False
         if self._vouch is not None and handshake.proposed_session is not None:
             answer = self._vouch(handshake.proposed_session, request)
             vouched = await answer if inspect.isawaitable(answer) else answer

@@ -98,7 +98,7 @@ class Script {
       },
       request: () => {
         const { host, has_subprotocol: hasSubprotocol, has_trace_context: hasTraceContext } = step;
-        return without(connection.request({ host, hasSubprotocol, hasTraceContext, span: spans.spanContext }));
+        return without(connection.request({ host, hasSubprotocol, hasTraceContext, current: spans.spanContext }));
       },
       response: () => without(connection.response(side.request, step.selected)),
       open: () =>

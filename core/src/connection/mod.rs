@@ -92,6 +92,8 @@ pub struct Connection {
     /// The peer's address, by which the registry bounds its sessions.
     remote: Option<Box<str>>,
     superseded: Option<ConnectionId>,
+    /// The host has a callback that decides over session ids.
+    asks_for_sessions: bool,
     endpoint: Endpoint,
     spans: ConnectionSpans,
     hello: HelloState,
@@ -184,6 +186,7 @@ impl Connection {
             registry: None,
             remote: None,
             superseded: None,
+            asks_for_sessions: false,
             endpoint: Endpoint::default(),
             spans: ConnectionSpans::default(),
             hello: HelloState::default(),

@@ -101,6 +101,7 @@ impl Connection {
             .registry
             .map(|registry| (registry.clone(), registry.new_connection()));
         connection.remote = accept.remote.map(Into::into);
+        connection.asks_for_sessions = accept.vouch != Vouch::NoCallback;
         if connection.options.mode == Mode::Never {
             connection.register(accept.remote);
             return Ok(connection);
@@ -158,7 +159,12 @@ impl Connection {
     fn register(&mut self, remote: Option<&str>) {
         if let Some((registry, id)) = &self.registry {
             // A full registry is no failure: this session is not guarded and cannot be continued, that is all.
-            let _ = registry.claim(&self.session, *id, remote, false, None);
+            if registry
+                .claim(&self.session, *id, remote, false, None)
+                .is_none()
+            {
+                self.counters.add(Counter::Limit, 1);
+            }
         }
     }
 
@@ -267,12 +273,12 @@ impl Connection {
         }
     }
 
-    /// What a client adds to its request. `span` is the span whose context goes into the request: the one that was just
-    /// started, else the current one.
+    /// What a client adds to its request. The context in it is that of the handshake span, else of the connection span, where the
+    /// host has started them ([`Connection::span_started`]); else `current`, the span that is current.
     pub fn request(
         &mut self,
         target: RequestTarget<'_>,
-        span: Option<&SpanContext>,
+        current: Option<&SpanContext>,
     ) -> RequestAdditions {
         let mut additions = RequestAdditions::default();
         if self.options.mode == Mode::Never {
@@ -282,7 +288,9 @@ impl Connection {
         additions
             .headers
             .push((header::WIRESPAN, header_value(&self.session)));
-        if let Some(span) = span
+        let own = self.spans.handshake.as_ref();
+        let own = own.or(self.spans.connection.as_ref());
+        if let Some(span) = own.or(current)
             && !target.has_trace_context
             && self.options.hosts.allows(target.host)
         {
@@ -492,7 +500,8 @@ impl Connection {
         true
     }
 
-    /// Takes the session id that a peer names after the handshake: the server's wins, a client's is a proposal.
+    /// Takes the session id that a peer names after the handshake: the server's wins, a client's is a proposal. A callback
+    /// decided over the request; what comes later it has not vouched for.
     pub(super) fn take_session(&mut self, session: &str) {
         match self.role {
             Role::Client => self.replace_session(session),
@@ -500,7 +509,12 @@ impl Connection {
             Role::Server => {
                 let generated = self.session.clone();
                 let remote = self.remote.clone();
-                if self.honour(session, remote.as_deref(), Vouch::NoCallback) {
+                let vouch = if self.asks_for_sessions {
+                    Vouch::No
+                } else {
+                    Vouch::NoCallback
+                };
+                if self.honour(session, remote.as_deref(), vouch) {
                     self.remember_span();
                     self.session_changed(generated);
                 } else {

@@ -28,7 +28,7 @@ pub enum Vouch {
     NoCallback,
     /// The peer may use the id.
     Yes,
-    /// The peer may not use the id.
+    /// The peer may not use the id, or proposed none that the callback could be asked about.
     No,
 }
 

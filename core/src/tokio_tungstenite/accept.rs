@@ -96,7 +96,8 @@ impl Acceptor {
 
     /// Decides whether a client may use the session id that it proposes. One that is vouched for takes the id over even
     /// from a live connection, whose calls then end with the error `superseded` and which is closed. Without this
-    /// callback an id is honoured if it is not live and trust is `continue`.
+    /// callback an id is honoured if it is not live and trust is `continue`. It is asked over the request; an id that a
+    /// client without headers names later is not honoured where there is a callback.
     #[must_use]
     pub fn vouch(mut self, vouch: impl Fn(&Request, &str) -> bool + Send + Sync + 'static) -> Self {
         self.vouch = Some(Arc::new(vouch));
@@ -245,8 +246,8 @@ impl Acceptor {
         let remote = remote.map(|address| address.to_string());
         let vouch = match (&self.vouch, handshake.proposed_session()) {
             (Some(vouch), Some(session)) if vouch(request, &session) => Vouch::Yes,
-            (Some(_), Some(_)) => Vouch::No,
-            _ => Vouch::NoCallback,
+            (Some(_), _) => Vouch::No,
+            (None, _) => Vouch::NoCallback,
         };
         let registry = Some(&self.sessions.registry);
         let accept = Accept {

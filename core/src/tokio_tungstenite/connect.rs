@@ -145,7 +145,7 @@ impl Connector {
         let current = OtelContext::current();
         let has_parent = span_context(&current).is_some();
         let plans = shared.finish(|core, _| core.plan_handshake(None, has_parent));
-        let context = shared.start_handshake(plans, &current);
+        shared.start_handshake(plans, &current);
         let target = {
             let mut target = RequestTarget::new(&host);
             target.has_subprotocol = request
@@ -154,8 +154,8 @@ impl Connector {
             target.has_trace_context = request.headers().contains_key(names::header::TRACEPARENT);
             target
         };
-        let span = span_context(&context);
-        let additions = shared.finish(|core, _| core.request(target, span.as_ref()));
+        let around = span_context(&current);
+        let additions = shared.finish(|core, _| core.request(target, around.as_ref()));
         add_to_request(&mut request, additions)?;
         Ok((handshake, request))
     }

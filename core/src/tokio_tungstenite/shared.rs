@@ -208,13 +208,11 @@ impl Shared {
     }
 
     /// Starts the spans that a handshake asks for, and gives the context of the innermost.
-    pub(super) fn start_handshake(&self, plans: Vec<Plan>, current: &OtelContext) -> OtelContext {
+    pub(super) fn start_handshake(&self, plans: Vec<Plan>, current: &OtelContext) {
         let mut guard = self.lock();
-        let mut innermost = current.clone();
         for plan in plans {
-            innermost = self.start_span(&mut guard, plan, current, &Baggage::default());
+            self.start_span(&mut guard, plan, current, &Baggage::default());
         }
-        innermost
     }
 
     /// Calls into the core and acts on what follows.
