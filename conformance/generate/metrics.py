@@ -77,8 +77,19 @@ def summary_of(all_series: list[Series], error: float) -> dict:
     made |= {"stalls": len(stalls), "stall_time": sum(interval for _, interval in stalls) / S, "clock_back": sum(series.clock_back for series in all_series)}
     if first.outcome and not merged:
         made["outcome"] = first.outcome
-    made["relative_error"] = {"$between": [0.0, error]}
+    made["relative_error"] = said_error(intervals)
     return made
+
+
+def said_error(intervals: list[int]) -> float:
+    """The error of SM-13 at the first scale from 5 downwards at which all buckets of SM-12 fit."""
+    # 2^(i/32) < v <= 2^((i+1)/32), in whole numbers.
+    indexes = [(interval**32 - 1).bit_length() - 1 for interval in intervals if interval]
+    scale = 5
+    while indexes and max(indexes) - min(indexes) >= 640:
+        indexes = [index // 2 for index in indexes]
+        scale -= 1
+    return 2 ** (0.5 / 2**scale) - 1
 
 
 def metrics(id_: str, title: str, rules: str, *series: list, threshold: int | None = None, skip: bool = False, error: float = ERROR) -> dict:

@@ -433,6 +433,38 @@ AROUND = len(text_head([("traceparent", PARENT), ("tracestate", ""), ("stream", 
 KEPT = next(n for n in range(31, -1, -1) if AROUND + len("a=1") + 241 * n <= 16384)
 CUT = concat(text_head([("traceparent", PARENT), ("tracestate", ",".join(["a=1", *[f"{name}={'s' * 236}" for name in NAMES_OF_LONG[:KEPT]]])), ("stream", "1"), ("a", "")])[:-len('"},"body":')], LONG, '"},"body":1}')
 
+
+
+def own_value_for(tracestate: str, over: int) -> str:
+    """An own header `a` of this value makes the head so many bytes too long."""
+    around = len(text_head([("traceparent", PARENT), ("tracestate", tracestate), ("stream", "1"), ("a", "")]))
+    return "v" * (16384 + over - around)
+
+
+# The example of TS-9: 818 characters, of which the long member goes first, though it stands at the left; then the last.
+SHORT_MEMBERS = [f"m{n:02}={'s' * 46}" for n in range(12)]
+LONG_LEFT = ",".join(["a=1", f"b={'l' * 200}", *SHORT_MEMBERS])
+LONG_LEFT_CUT = ",".join(["a=1", *SHORT_MEMBERS[:-1]])
+# 15 members of 51 characters, 779 with their commas, 400 too many: the last five go, and of the 519 that stay no more can go.
+FIFTEEN = ",".join([f"m{n:02}={'s' * 47}" for n in range(15)])
+FIFTEEN_CUT = ",".join([f"m{n:02}={'s' * 47}" for n in range(10)])
+
+
+def fitted_to_600() -> dict:
+    value = own_value_for(LONG_LEFT, 218)
+    kept = [("traceparent", PARENT), ("tracestate", LONG_LEFT_CUT), ("stream", "1"), ("a", value)]
+    return fitting("fit-tracestate-long-member-at-the-left", "a member over 128 characters goes before shorter ones at its right", "TS-9 LI-3",
+                   [("traceparent", PARENT), ("tracestate", LONG_LEFT), ("stream", "1")], [("a", value)], text_envelope(kept, "1"), {"dropped_tracestate": 1})  # fmt: skip
+
+
+def fitted_to_512() -> dict:
+    value = own_value_for(FIFTEEN, 400)
+    kept = [("traceparent", PARENT), ("tracestate", FIFTEEN_CUT), ("stream", "1")]
+    return fitting("fit-tracestate-keeps-512", "512 characters of a tracestate stay while own headers can go", "TS-9 LI-3",
+                   [("traceparent", PARENT), ("tracestate", FIFTEEN), ("stream", "1")], [("a", value)], text_envelope(kept, "1"),
+                   {"dropped_header": 1, "dropped_tracestate": 1})  # fmt: skip
+
+
 FITTED = [
     fitting("fit-own-last-first", "own headers go, the last first", "LI-3", [("stream", "1")], [("a", LONG), ("b", LONG), ("c", "1")],
             concat('{"headers":{"stream":"1","a":"', LONG, '"},"body":1}'), {"dropped_header": 2}),
@@ -440,6 +472,8 @@ FITTED = [
             concat('{"headers":{"stream":"1","a":"', LONG, '"},"body":1}'), {"dropped_baggage": 1}),
     fitting("fit-tracestate-long-members-first", "a tracestate loses members over 128 characters first, from the right", "LI-3 TS-9", [("traceparent", PARENT), ("tracestate", concat("a=1,", LONG_MEMBERS)), ("stream", "1")],
             [("a", LONG)], CUT, {"dropped_tracestate": 1}),
+    fitted_to_600(),
+    fitted_to_512(),
     fitting("fit-64-entries", "own headers over 64 entries go", "LI-3 LI-1", [("stream", "1")], SIXTY_FOUR,
             text_envelope([("stream", "1"), *SIXTY_FOUR[:63]], "1"), {"dropped_header": 1}),
     fitting("fit-exactly", "a head of exactly 16,384 bytes is written", "LI-1", [], [("x", FITS_VALUE)], concat(FITS, "1}"), {}),
