@@ -7,6 +7,7 @@ const { flatten } = require('./flatten.js');
 const { now, unixNow } = require('./clock.js');
 const {
   flattenBaggage,
+  remoteContext,
   reviveBaggage,
   revivePlan,
   reviveSpanContext,
@@ -60,7 +61,7 @@ class Carry {
     const flat = flatten(headers);
     const read = JSON.parse(native.carryFromHeaders(flat, baggage));
     const spanContext = reviveSpanContext(read.span);
-    const remote = spanContext === undefined ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, spanContext);
+    const remote = spanContext === undefined ? ROOT_CONTEXT : remoteContext(ROOT_CONTEXT, spanContext);
     return new Carry(value, withBaggage(remote, reviveBaggage(read.baggage)), {
       sentUnixNs: read.sent === null ? undefined : BigInt(read.sent),
       sessionId: read.sessionId ?? undefined,

@@ -1,7 +1,17 @@
 // Between the contexts of @opentelemetry/api and those of the core.
 
-const { baggageEntryMetadataFromString, isSpanContextValid, propagation, trace } = require('@opentelemetry/api');
+const {
+  baggageEntryMetadataFromString,
+  createContextKey,
+  isSpanContextValid,
+  propagation,
+  trace,
+} = require('@opentelemetry/api');
 const { native, words, ids, WORD } = require('./native.js');
+
+/** The trace whose id is random. The SDK does not hand the flag that says so on to child spans. */
+const RANDOM_TRACE = createContextKey('wirespan random trace');
+const RANDOM_FLAG = 2;
 
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
 
@@ -82,9 +92,23 @@ function revivePlan(plan) {
   return plan;
 }
 
+/** A context with a remote span. */
+function remoteContext(base, spanContext) {
+  const context = trace.setSpanContext(base, spanContext);
+  return spanContext.traceFlags & RANDOM_FLAG ? context.setValue(RANDOM_TRACE, spanContext.traceId) : context;
+}
+
+/** The span context of a context, valid or not, with the random flag of its trace; or undefined. */
+function currentSpanContext(context) {
+  const spanContext = trace.getSpanContext(context);
+  if (spanContext === undefined || spanContext.traceFlags & RANDOM_FLAG) return spanContext;
+  if (context.getValue(RANDOM_TRACE) !== spanContext.traceId) return spanContext;
+  return { ...spanContext, traceFlags: spanContext.traceFlags | RANDOM_FLAG };
+}
+
 /** The valid span context of a context, or undefined. */
 function spanContextOf(context) {
-  const spanContext = trace.getSpanContext(context);
+  const spanContext = currentSpanContext(context);
   return spanContext !== undefined && isSpanContextValid(spanContext) ? spanContext : undefined;
 }
 
@@ -119,6 +143,8 @@ module.exports = {
   spanContextLeft,
   reviveSpanContext,
   revivePlan,
+  currentSpanContext,
+  remoteContext,
   spanContextOf,
   flattenBaggage,
   reviveBaggage,

@@ -1,6 +1,6 @@
 const { Buffer } = require('node:buffer');
-const { ROOT_CONTEXT, context, trace } = require('@opentelemetry/api');
-const { withBaggage } = require('./context.js');
+const { ROOT_CONTEXT, context } = require('@opentelemetry/api');
+const { remoteContext, withBaggage } = require('./context.js');
 
 /** A received message: its content, its headers, and the context that it came with. */
 class Message {
@@ -55,7 +55,7 @@ class Message {
   get context() {
     if (this.#context === undefined) {
       const { spanContext, baggage } = this.#received;
-      const remote = spanContext === undefined ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, spanContext);
+      const remote = spanContext === undefined ? ROOT_CONTEXT : remoteContext(ROOT_CONTEXT, spanContext);
       this.#context = withBaggage(remote, baggage);
     }
     return this.#context;

@@ -4,10 +4,17 @@ const {
   defaultTextMapGetter,
   defaultTextMapSetter,
   propagation,
-  trace,
 } = require('@opentelemetry/api');
 const { native } = require('./native.js');
-const { flattenBaggage, reviveBaggage, spanContextLeft, traceparentOf, tracestateOf } = require('./context.js');
+const {
+  currentSpanContext,
+  flattenBaggage,
+  remoteContext,
+  reviveBaggage,
+  spanContextLeft,
+  traceparentOf,
+  tracestateOf,
+} = require('./context.js');
 
 /** Set by SDKs while they export, so that their own requests are not traced; the name is fixed in `@opentelemetry/core`. */
 const SUPPRESS = createContextKey('OpenTelemetry SDK Context Key SUPPRESS_TRACING');
@@ -19,7 +26,7 @@ const SUPPRESS = createContextKey('OpenTelemetry SDK Context Key SUPPRESS_TRACIN
 class Propagator {
   inject(context, carrier, setter = defaultTextMapSetter) {
     if (context.getValue(SUPPRESS) !== true) {
-      const spanContext = trace.getSpanContext(context) ?? INVALID_SPAN_CONTEXT;
+      const spanContext = currentSpanContext(context) ?? INVALID_SPAN_CONTEXT;
       const traceparent = native.injectContext(traceparentOf(spanContext));
       if (traceparent !== undefined) {
         setter.set(carrier, 'traceparent', traceparent);
@@ -40,7 +47,7 @@ class Propagator {
     if (isText(traceparent)) {
       const tracestate = getter.get(carrier, 'tracestate');
       const list = native.extractContext(traceparent, isText(tracestate) ? tracestate : undefined);
-      if (list !== undefined) extracted = trace.setSpanContext(extracted, spanContextLeft(list));
+      if (list !== undefined) extracted = remoteContext(extracted, spanContextLeft(list));
     }
     const values = getter.get(carrier, 'baggage');
     if (isText(values)) {

@@ -1,7 +1,7 @@
 const { context, diag, INVALID_SPAN_CONTEXT, SpanKind, SpanStatusCode, trace } = require('@opentelemetry/api');
 const { names } = require('./native.js');
 const { wallTime } = require('./clock.js');
-const { withBaggage } = require('./context.js');
+const { remoteContext, withBaggage } = require('./context.js');
 
 /**
  * Starts and ends the spans that plans ask for, with whatever tracer provider the process has. Without an SDK the spans
@@ -21,7 +21,7 @@ class SpanMaker {
   start(plan, { current = context.active(), connection = undefined, baggage = undefined } = {}) {
     let parent = current;
     const connectionSpan = connection === undefined ? undefined : trace.getSpan(connection);
-    if (plan.parent === 'remote') parent = trace.setSpanContext(current, plan.remote);
+    if (plan.parent === 'remote') parent = remoteContext(current, plan.remote);
     else if (plan.parent === 'connection' && connectionSpan !== undefined) parent = trace.setSpan(current, connectionSpan);
     else if (plan.parent !== 'current') parent = trace.deleteSpan(current);
     parent = withBaggage(parent, baggage);

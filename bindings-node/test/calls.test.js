@@ -461,6 +461,26 @@ test('what is not sampled makes no span, and its context still travels with the 
   assert.deepEqual(sdk.spans('look'), []);
 });
 
+test('the random flag of a trace is handed on by every span, sampled or not', async (t) => {
+  const { conn } = await pair(t, {
+    show: (call) => {
+      const headers = {};
+      propagation.inject(call.context, headers);
+      return call.send(headers.traceparent);
+    },
+  });
+  for (const flags of ['03', '02', '01', '00']) {
+    const remote = propagation.extract(ROOT_CONTEXT, { traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-${flags}` });
+    const shown = await context.with(remote, () =>
+      conn.call('show', async (call) => {
+        await call.send('', { last: true });
+        return String(await call.recv());
+      }),
+    );
+    assert.match(shown, new RegExp(`^00-a{32}-[0-9a-f]{16}-${flags}$`));
+  }
+});
+
 test('sessions: the client proposes, the server adopts; a resumed connection links the earlier one', async (t) => {
   const server = await serve({ echo }, { host: '127.0.0.1', port: 0 });
   t.after(() => server.close());

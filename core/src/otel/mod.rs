@@ -1,8 +1,9 @@
 //! The `opentelemetry` crate: contexts in its terms, spans from plans, and a propagator.
 //!
-//! The crate's `TraceState` knows the keys of level 1 only, and its `Baggage` keeps no order. What it cannot hold travels
-//! beside it, as a value of its `Context`, and comes back when the context is read here. Conversions of a bare
-//! [`opentelemetry::trace::SpanContext`] or [`opentelemetry::baggage::Baggage`], outside a context, lose it.
+//! The crate's `TraceState` knows the keys of level 1 only, its `Baggage` keeps no order, and its SDK forgets the random flag of
+//! spans that it drops. What it cannot hold travels beside it, as a value of its `Context`, and comes back when the context is
+//! read here. Conversions of a bare [`opentelemetry::trace::SpanContext`] or [`opentelemetry::baggage::Baggage`], outside a
+//! context, lose it.
 
 mod carry;
 mod propagator;
@@ -27,13 +28,15 @@ pub use carry::Carry;
 pub use propagator::Propagator;
 pub use spans::{ClockTie, SCOPE, SpanMaker};
 
-/// Vendor data of a remote span that the crate's own type cannot hold.
+/// What the crate's own types cannot hold of a remote span, or may lose in its children.
 #[derive(Debug)]
 struct Carried {
     trace_id: TraceId,
-    /// All of it.
+    /// Whether the trace id is random: true of every span of the trace.
+    is_random: bool,
+    /// All vendor data.
     whole: TraceState,
-    /// What the crate's own type holds of it.
+    /// What the crate's own type holds of that.
     held: OtelTraceState,
 }
 
@@ -41,8 +44,11 @@ struct Carried {
 #[must_use]
 pub fn remote_context(context: &OtelContext, remote: &SpanContext) -> OtelContext {
     let span = OtelSpanContext::from(remote);
-    let carried = (!holds_all(span.trace_state(), &remote.trace_state)).then(|| Carried {
+    let is_random = remote.trace_parent.flags.is_random();
+    let is_held = !is_random && holds_all(span.trace_state(), &remote.trace_state);
+    let carried = (!is_held).then(|| Carried {
         trace_id: span.trace_id(),
+        is_random,
         whole: remote.trace_state.clone(),
         held: span.trace_state().clone(),
     });
@@ -55,18 +61,22 @@ pub fn remote_context(context: &OtelContext, remote: &SpanContext) -> OtelContex
     }
 }
 
-/// The span of a context in the core's terms, if it is valid. Vendor data that came with [`remote_context`] is kept as long
-/// as the trace goes on, together with what a sampler has changed since.
+/// The span of a context in the core's terms, if it is valid. The random flag and the vendor data that came with
+/// [`remote_context`] are kept as long as the trace goes on, together with what a sampler has changed since (SPEC TC-15).
 #[must_use]
 pub fn span_context(context: &OtelContext) -> Option<SpanContext> {
     let span = context.span();
     let span = span.span_context();
-    let trace_parent = trace_parent(span)?;
-    let trace_state = match context.get::<Option<Carried>>() {
-        Some(Some(carried)) if carried.trace_id == span.trace_id() => {
+    let mut trace_parent = trace_parent(span)?;
+    let carried = context.get::<Option<Carried>>().and_then(Option::as_ref);
+    let trace_state = match carried.filter(|carried| carried.trace_id == span.trace_id()) {
+        Some(carried) => {
+            if carried.is_random {
+                trace_parent.flags = trace_parent.flags.with_random();
+            }
             carried.with_changes(span.trace_state())
         }
-        _ => trace_state(span.trace_state()),
+        None => trace_state(span.trace_state()),
     };
     Some(SpanContext {
         trace_parent,

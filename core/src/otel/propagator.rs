@@ -324,6 +324,28 @@ mod tests {
     }
 
     #[test]
+    fn a_span_that_is_not_sampled_keeps_the_random_flag_of_its_trace() {
+        let provider = opentelemetry_sdk::trace::SdkTracerProvider::builder().build();
+        let remote = extract(&[("traceparent", &HEADER.replace("-03", "-02"))]);
+        let span = provider.tracer("test").start_with_context("child", &remote);
+        let span_id = span.span_context().span_id();
+        let context = remote.with_span(span);
+        let expected = format!("{}{span_id}-02", &HEADER[..36]);
+        assert_eq!(inject(&context).get("traceparent"), Some(&*expected));
+        // It is the flag of that trace, not of what else runs in the context.
+        let other = opentelemetry::trace::SpanContext::new(
+            opentelemetry::TraceId::from(1),
+            opentelemetry::SpanId::from(1),
+            opentelemetry::TraceFlags::NOT_SAMPLED,
+            false,
+            OtelTraceState::NONE,
+        );
+        let expected = format!("00-{:032x}-{:016x}-00", 1, 1);
+        let context = context.with_remote_span_context(other);
+        assert_eq!(inject(&context).get("traceparent"), Some(&*expected));
+    }
+
+    #[test]
     fn what_a_sampler_changes_is_sent_beside_what_it_cannot_see() {
         let remote = extract(&[
             ("traceparent", HEADER),

@@ -50,6 +50,12 @@ impl TraceFlags {
     pub const fn is_random(self) -> bool {
         self.0 & Self::RANDOM.0 != 0
     }
+
+    /// The same flags, and the random one.
+    #[must_use]
+    pub const fn with_random(self) -> Self {
+        Self(self.0 | Self::RANDOM.0)
+    }
 }
 
 /// The ids and flags of a span, as they travel in a `traceparent`.
