@@ -16,6 +16,8 @@
 #define MAX_BODY_BYTES ((size_t)1024 * 1024)
 #define MAX_FIELDS 256
 #define CALL_TIMEOUT_S 10L
+/* Of each connection: tracestate and baggage at their limits have more than 16 KiB, and there is more to hold. */
+#define CONNECTION_BYTES ((size_t)128 * 1024)
 
 /* What the service is, for every request. */
 typedef struct service {
@@ -290,9 +292,9 @@ int main(int count, char **arguments) {
   curl_global_init(CURL_GLOBAL_DEFAULT);
   if (!ok(wirespan_tracer_new("w3c", NULL, &the.tracer))) return 1;
   /* A thread for each connection: calls block. */
-  daemon =
-      MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, handle, &the,
-                       MHD_OPTION_SOCK_ADDR, &address, MHD_OPTION_NOTIFY_COMPLETED, completed, NULL, MHD_OPTION_END);
+  daemon = MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, handle,
+                            &the, MHD_OPTION_SOCK_ADDR, &address, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES,
+                            MHD_OPTION_NOTIFY_COMPLETED, completed, NULL, MHD_OPTION_END);
   if (daemon == NULL) return 1;
   printf("listening on %u\n", (unsigned)MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_BIND_PORT)->port);
   fflush(stdout);

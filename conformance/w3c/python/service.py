@@ -17,6 +17,7 @@ from opentelemetry.trace import SpanKind
 from wirespan import Propagator, SpanContext, parse_traceparent, unwrap, wrap
 
 MAX_BODY_BYTES = 1024 * 1024
+MAX_FIELD_BYTES = 16 * 1024  # aiohttp's own limit is below that of baggage
 CALL_TIMEOUT = ClientTimeout(total=10)
 PROPAGATOR = Propagator()
 SESSION = web.AppKey("SESSION", ClientSession)
@@ -89,7 +90,7 @@ async def serve(through: str) -> None:
     """Serves until the standard input ends, so that no service outlives who started it."""
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app.router.add_post("/{path:.*}", Service(through).handle)
-    runner = web.AppRunner(app, shutdown_timeout=1)
+    runner = web.AppRunner(app, shutdown_timeout=1, max_field_size=MAX_FIELD_BYTES)
     async with ClientSession(timeout=CALL_TIMEOUT) as session:
         app[SESSION] = session
         await runner.setup()

@@ -3,21 +3,26 @@
 import contextlib
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parents[1]
 TARGET = HERE.parents[1] / "target"
 
+# Tracestate and baggage at their limits need more than the 16 KiB that Node.js allows for all headers.
+NODE = ["node", "--max-http-header-size=65536"]
 WAYS = ("direct", "text", "binary")
 COMMANDS: dict[str, list[str | Path]] = {
     "rust": [TARGET / "debug/wirespan-w3c"],
     "python": [TARGET / "venv/bin/python", HERE / "python/service.py"],
-    "node": ["node", HERE / "node/service.mjs"],
+    "node": [*NODE, HERE / "node/service.mjs"],
+    "browser": [*NODE, HERE / "node/browser.mjs"],
     "c": [TARGET / "w3c/service"],
 }
 # Spans are made, and go nowhere: the SDKs have no exporter here, the tracer of the C library has one only without this.
 ENVIRONMENT = {"c": {"OTEL_SDK_DISABLED": "true"}}
+START_TIMEOUT_S = 30
 STOP_TIMEOUT_S = 10
 
 
@@ -30,7 +35,11 @@ def running(language: str, way: str) -> Iterator[str]:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
+        late = threading.Timer(START_TIMEOUT_S, process.kill)
+        late.daemon = True
+        late.start()
         line = process.stdout.readline()
+        late.cancel()
         word, _, port = line.strip().rpartition(" ")
         if word != "listening on":
             raise RuntimeError(f"{language} did not start: {line!r}")

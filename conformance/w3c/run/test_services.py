@@ -6,10 +6,12 @@ import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
 from services import COMMANDS, WAYS, running
+from suite import passed
 
 TRACE = "12345678901234567890123456789012"
 SPAN = "1234567890123456"
@@ -20,6 +22,11 @@ FORMAT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-(0[0-3])")
 CONTEXT = ("traceparent", "tracestate", "baggage")
 
 Fields = list[tuple[str, str]]
+
+
+class Service(NamedTuple):
+    url: str
+    way: str
 
 
 class Callback(ThreadingHTTPServer):
@@ -61,15 +68,15 @@ def callback() -> Iterator[Callback]:
 
 
 @pytest.fixture(scope="module", params=[f"{language}-{way}" for language in COMMANDS for way in WAYS])
-def service(request: pytest.FixtureRequest) -> Iterator[str]:
+def service(request: pytest.FixtureRequest) -> Iterator[Service]:
     language, way = request.param.split("-")
     with running(language, way) as url:
-        yield url
+        yield Service(url, way)
 
 
-def post(service: str, body: bytes, fields: Fields) -> int:
+def post(service: Service, body: bytes, fields: Fields) -> int:
     """Posts a body with header fields as they are, repeated ones too."""
-    at = urlsplit(service)
+    at = urlsplit(service.url)
     connection = http.client.HTTPConnection(at.netloc, timeout=10)
     try:
         connection.putrequest("POST", at.path)
@@ -83,7 +90,7 @@ def post(service: str, body: bytes, fields: Fields) -> int:
         connection.close()
 
 
-def ask(service: str, callback: Callback, fields: Fields, count: int = 1) -> list[dict[str, str]]:
+def ask(service: Service, callback: Callback, fields: Fields, count: int = 1) -> list[dict[str, str]]:
     """Asks for so many calls. Returns of each the headers that carry context, none of which may be repeated."""
     callback.calls.clear()
     calls = [{"url": f"{callback.url}/{number}", "arguments": [{"number": number}]} for number in range(count)]
@@ -101,7 +108,7 @@ def parsed(headers: dict[str, str]) -> tuple[str, str, str]:
 
 
 @pytest.mark.parametrize("flags", ["00", "01", "02", "03"])
-def test_a_trace_goes_on_with_its_flags_and_vendor_data(service: str, callback: Callback, flags: str) -> None:
+def test_a_trace_goes_on_with_its_flags_and_vendor_data(service: Service, callback: Callback, flags: str) -> None:
     fields = [("TraceParent", f"{PARENT[:-2]}{flags}"), ("tracestate", "a@b@c=1"), ("Tracestate", " 2=x y ,z=3")]
     (sent,) = ask(service, callback, fields)
     trace_id, span_id, sent_flags = parsed(sent)
@@ -110,7 +117,7 @@ def test_a_trace_goes_on_with_its_flags_and_vendor_data(service: str, callback: 
     assert sent["tracestate"] == "a@b@c=1,2=x y,z=3"
 
 
-def test_a_long_tracestate_and_baggage_pass_whole(service: str, callback: Callback) -> None:
+def test_a_long_tracestate_and_baggage_pass_whole(service: Service, callback: Callback) -> None:
     state = ",".join(f"key{number}={'v' * 100}" for number in range(32))
     baggage = "a=1;p=q,b=%22+%25,c=d=e"
     (sent,) = ask(service, callback, [("traceparent", PARENT), ("tracestate", state), ("baggage", baggage)])
@@ -118,7 +125,16 @@ def test_a_long_tracestate_and_baggage_pass_whole(service: str, callback: Callba
     assert sent["baggage"] == baggage
 
 
-def test_every_call_has_a_span_of_its_own(service: str, callback: Callback) -> None:
+def test_an_envelope_is_on_the_way_where_it_should_be(service: Service, callback: Callback) -> None:
+    # The one thing that tells: at their limits the two do not fit into the head of an envelope, which leaves baggage out.
+    state = ",".join(f"key{number:02}={'v' * 249}" for number in range(32))
+    baggage = ",".join(f"key{number:02}={'v' * 121}" for number in range(64))
+    (sent,) = ask(service, callback, [("traceparent", PARENT), ("tracestate", state), ("baggage", baggage)])
+    assert sent["tracestate"] == state
+    assert sent.get("baggage") == (baggage if service.way == "direct" else None)
+
+
+def test_every_call_has_a_span_of_its_own(service: Service, callback: Callback) -> None:
     sent = [parsed(headers) for headers in ask(service, callback, [("traceparent", PARENT)], 3)]
     assert {trace_id for trace_id, _, _ in sent} == {TRACE}
     assert len({span_id for _, span_id, _ in sent} - {SPAN}) == 3
@@ -137,21 +153,35 @@ def test_every_call_has_a_span_of_its_own(service: str, callback: Callback) -> N
     ],
     ids=["none", "upper-case", "trailing", "zero-id", "other-name", "repeated", "two"],
 )
-def test_without_one_valid_traceparent_a_new_trace_starts(service: str, callback: Callback, fields: Fields) -> None:
+def test_without_one_valid_traceparent_a_new_trace_starts(service: Service, callback: Callback, fields: Fields) -> None:
     (sent,) = ask(service, callback, [*fields, ("tracestate", "a=1")])
     assert parsed(sent)[0] not in (TRACE, OTHER[3:35])
     assert "tracestate" not in sent
 
 
 @pytest.mark.parametrize("state", ["a=1,B=2", "a=1,b=", "a=1,b=2=3", ",".join(f"k{n}=1" for n in range(33))])
-def test_a_malformed_tracestate_is_discarded_whole(service: str, callback: Callback, state: str) -> None:
+def test_a_malformed_tracestate_is_discarded_whole(service: Service, callback: Callback, state: str) -> None:
     (sent,) = ask(service, callback, [("traceparent", PARENT), ("tracestate", state)])
     assert parsed(sent)[0] == TRACE
     assert "tracestate" not in sent
 
 
 @pytest.mark.parametrize("body", [b"{", b'{"url":1}', b"[1]", b'[{"url":"http://127.0.0.1:1/"}]'])
-def test_what_is_no_list_of_calls_is_refused(service: str, callback: Callback, body: bytes) -> None:
+def test_what_is_no_list_of_calls_is_refused(service: Service, callback: Callback, body: bytes) -> None:
     callback.calls.clear()
     assert post(service, body, []) == 400
     assert callback.calls == []
+
+
+@pytest.mark.parametrize(
+    ("output", "count"),
+    [
+        ("Ran 41 tests in 0.4s\n\nOK\n", 41),
+        ("Ran 41 tests in 0.4s\n\nOK (skipped=2)\n", 39),
+        ("Ran 41 tests in 0.4s\n\nFAILED (failures=2, errors=1, skipped=1)\n", 37),
+        ("Ran 41 tests in 0.4s\n", 0),
+        ("Traceback (most recent call last):\n", 0),
+    ],
+)
+def test_the_suite_is_counted_by_what_has_passed(output: str, count: int) -> None:
+    assert passed(output) == count
