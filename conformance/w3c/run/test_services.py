@@ -126,7 +126,7 @@ def test_a_long_tracestate_and_baggage_pass_whole(service: Service, callback: Ca
 
 
 def test_an_envelope_is_on_the_way_where_it_should_be(service: Service, callback: Callback) -> None:
-    # The one thing that tells: at their limits the two do not fit into the head of an envelope, which leaves baggage out.
+    # What tells: at their limits the two do not fit into the head of an envelope, which leaves baggage out.
     state = ",".join(f"key{number:02}={'v' * 249}" for number in range(32))
     baggage = ",".join(f"key{number:02}={'v' * 121}" for number in range(64))
     (sent,) = ask(service, callback, [("traceparent", PARENT), ("tracestate", state), ("baggage", baggage)])
