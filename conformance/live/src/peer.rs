@@ -25,7 +25,7 @@ pub(crate) struct Peer {
     /// Its library can compress.
     pub(crate) deflate: bool,
     /// Ports of its servers by their names.
-    ports: Mutex<HashMap<String, u16>>,
+    ports: tokio::sync::Mutex<HashMap<String, u16>>,
     stdin: tokio::sync::Mutex<ChildStdin>,
     pending: Pending,
     next: AtomicU64,
@@ -60,7 +60,7 @@ impl Peer {
             name: name.to_owned(),
             library: String::new(),
             deflate: false,
-            ports: Mutex::default(),
+            ports: tokio::sync::Mutex::default(),
             stdin: tokio::sync::Mutex::new(stdin),
             pending,
             next: AtomicU64::new(1),
@@ -99,14 +99,10 @@ impl Peer {
 
     /// The port of a server with these options, started at its first use and kept for the whole matrix.
     pub(crate) async fn port(&self, server: &str, fields: Value) -> Result<u16, String> {
-        let known = self
-            .ports
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(server)
-            .copied();
-        if let Some(port) = known {
-            return Ok(port);
+        // Held while it starts: scenarios that run at once share it.
+        let mut ports = self.ports.lock().await;
+        if let Some(port) = ports.get(server) {
+            return Ok(*port);
         }
         let mut fields = fields;
         fields["as"] = json!(server);
@@ -115,10 +111,7 @@ impl Peer {
             .as_u64()
             .and_then(|port| u16::try_from(port).ok());
         let port = port.ok_or_else(|| format!("{}: serve: no port in {answer}", self.name))?;
-        self.ports
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(server.to_owned(), port);
+        ports.insert(server.to_owned(), port);
         Ok(port)
     }
 }

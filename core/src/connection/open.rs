@@ -524,6 +524,21 @@ impl Connection {
         }
     }
 
+    /// Tells whether the peer can still name a session: with the answer of the handshake, a hello, or, taken to speak version 1,
+    /// its first message. A host whose spans cannot have an attribute replaced sets the session id when this is over.
+    #[must_use]
+    pub fn session_may_change(&self) -> bool {
+        match (self.state, self.peer) {
+            _ if self.options.mode == Mode::Never => false,
+            (State::Closed, _) | (State::Open, Peer::Announced { .. }) => false,
+            (State::Handshake, peer) => self.role == Role::Client || peer == Peer::Unknown,
+            (State::Open, Peer::Always) => !self.hello.session_named,
+            (State::Open, Peer::Unknown) => {
+                !self.hello.received_any && (self.announced || self.options.hello == Hello::Expect)
+            }
+        }
+    }
+
     /// Takes the server's id, keeps the own proposal beside it, and updates the open spans.
     fn replace_session(&mut self, session: &str) {
         if session == self.session || !envelope::is_session_id(session) {

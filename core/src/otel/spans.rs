@@ -153,7 +153,8 @@ where
         span.end();
     }
 
-    /// Sets attributes on an open span.
+    /// Sets attributes on an open span. The Rust SDK keeps both values of an attribute that is set twice; see
+    /// [`crate::connection::Connection::session_may_change`].
     pub fn update(&self, context: &OtelContext, attributes: Vec<Attribute>) {
         context
             .span()

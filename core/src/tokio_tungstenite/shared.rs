@@ -18,13 +18,13 @@ use super::handlers::Handlers;
 use super::message::{Message, to_transport};
 use super::outbox::{Origin, Outbox};
 use crate::connection::{
-    Connection, Event, IncomingStream, PlainPolicy, Plan, ReadEnd, SpanEnd, SpanKey, StreamKey,
-    StreamReport,
+    Attribute, Connection, Event, IncomingStream, PlainPolicy, Plan, ReadEnd, SpanEnd, SpanKey,
+    StreamKey, StreamReport,
 };
 use crate::counters::Counter;
 use crate::envelope::Form;
 use crate::error::ErrorKind;
-use crate::names::wire_error;
+use crate::names::{self, wire_error};
 use crate::otel::{ClockTie, SpanMaker, span_context};
 use crate::trace::Baggage;
 
@@ -85,6 +85,8 @@ pub(super) struct State {
     calls: HashMap<StreamKey, CallState>,
     /// The spans that are open.
     open_spans: HashMap<SpanKey, OtelContext>,
+    /// Those of them that have no session id yet.
+    without_session: Vec<SpanKey>,
     plain: VecDeque<Message>,
     incoming: VecDeque<Described>,
     serving: Serving,
@@ -153,6 +155,7 @@ impl Shared {
                 armed_ns: u64::MAX,
                 calls: HashMap::new(),
                 open_spans: HashMap::new(),
+                without_session: Vec::new(),
                 plain: VecDeque::new(),
                 incoming: VecDeque::new(),
                 serving,
@@ -189,11 +192,17 @@ impl Shared {
     pub(super) fn start_span(
         &self,
         state: &mut State,
-        plan: Plan,
+        mut plan: Plan,
         current: &OtelContext,
         baggage: &Baggage,
     ) -> OtelContext {
         let key = plan.span;
+        if state.core.session_may_change() {
+            // The SDK keeps both values of an attribute that is set twice, so this one waits until it is sure.
+            plan.attributes
+                .retain(|attribute| attribute.key != names::attribute::SESSION_ID);
+            state.without_session.push(key);
+        }
         let connection = state.open_spans.get(&SpanKey::CONNECTION).cloned();
         let context = self
             .spans
@@ -232,6 +241,7 @@ impl Shared {
                     self.enqueue(state, Origin::Connection, form, bytes);
                 }
                 Event::SpanUpdate { span, attributes } => {
+                    state.without_session.retain(|other| *other != span);
                     if let Some(context) = state.open_spans.get(&span) {
                         self.spans.update(context, attributes);
                     }
@@ -248,6 +258,11 @@ impl Shared {
                 Event::SessionChanged { .. } => {}
             }
         }
+        if !state.without_session.is_empty() && !state.core.session_may_change() {
+            for span in std::mem::take(&mut state.without_session) {
+                self.set_session(state, span);
+            }
+        }
         let deadline_ns = state.core.next_deadline().unwrap_or(u64::MAX);
         if deadline_ns < state.armed_ns {
             state.armed_ns = deadline_ns;
@@ -255,7 +270,23 @@ impl Shared {
         }
     }
 
+    fn set_session(&self, state: &State, span: SpanKey) {
+        if let Some(context) = state.open_spans.get(&span) {
+            let session_id = state.core.session_id().to_owned();
+            let session = Attribute::str(names::attribute::SESSION_ID, session_id);
+            self.spans.update(context, vec![session]);
+        }
+    }
+
     fn end_span(&self, state: &mut State, mut end: SpanEnd) {
+        if let Some(at) = state
+            .without_session
+            .iter()
+            .position(|span| *span == end.span)
+        {
+            state.without_session.swap_remove(at);
+            self.set_session(state, end.span);
+        }
         if let Some(context) = state.open_spans.remove(&end.span) {
             self.spans.end(&context, &end, &self.clock);
         }

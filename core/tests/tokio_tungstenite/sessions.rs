@@ -8,7 +8,7 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc};
 use wirespan::ErrorKind;
-use wirespan::connection::{Options, Session, TraceScope};
+use wirespan::connection::{Options, Session, TraceScope, Trust};
 use wirespan::counters::Counter;
 use wirespan::tokio_tungstenite::{Acceptor, Call, Connector, Handlers};
 
@@ -252,6 +252,34 @@ async fn a_vouched_session_moves_and_supersedes_the_old_connection() {
     let mut call = second.call("echo").unwrap();
     call.send_last("x").await.unwrap();
     assert_eq!(call.next().await.unwrap().unwrap().text(), Some("x"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replaced_session_stands_once_on_every_span() {
+    let mut options = Options::default();
+    options.trust = Trust::Link;
+    let server = serve_with(Acceptor::new(options).handlers(echo())).await;
+    let mut options = Options::default();
+    options.trace_scope = TraceScope::Connection;
+    let client = connect_with(Connector::new(options), &server).await;
+    let session = client.session_id();
+    let mut call = client.call("echo").unwrap();
+    call.send_last("x").await.unwrap();
+    assert_eq!(call.next().await.unwrap().unwrap().text(), Some("x"));
+    drop(call);
+    client.close().await;
+    for name in ["websocket.connection", "websocket.handshake", "echo"] {
+        let kind = if name == "websocket.handshake" {
+            SpanKind::Internal
+        } else {
+            SpanKind::Client
+        };
+        let span = span(&session, name, kind).await;
+        let named = span.attributes.iter();
+        let named = named.filter(|attribute| attribute.key.as_str() == "websocket.session.id");
+        assert_eq!(named.count(), 1, "{name}");
+        assert_ne!(text(&span, "websocket.session.previous_id"), session);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

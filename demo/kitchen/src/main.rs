@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     let result = arguments(std::env::args().skip(1)).and_then(|(host, port)| {
         let runtime = tokio::runtime::Runtime::new()
             .map_err(|error| format!("no threads can be started: {error}"))?;
-        let provider = telemetry::start()?;
+        let provider = telemetry::start("kitchen")?;
         let served = runtime.block_on(run(&host, port));
         // Ends the spans of cooks that nobody waits for any more. The exporter's client blocks, so it runs outside as well.
         drop(runtime);

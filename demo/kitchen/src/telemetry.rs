@@ -14,11 +14,11 @@ const MAX_REPLY_BYTES: u64 = 4 * 1024 * 1024;
 /// How long an export may take.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Sets the global tracer provider up; `None` where there is no collector to export to.
-pub(crate) fn start() -> Result<Option<SdkTracerProvider>, String> {
+/// Sets the global tracer provider of a service up; `None` where there is no collector to export to.
+pub(crate) fn start(service: &str) -> Result<Option<SdkTracerProvider>, String> {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     if !is_set("OTEL_EXPORTER_OTLP_ENDPOINT") && !is_set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") {
-        eprintln!("kitchen: OTEL_EXPORTER_OTLP_ENDPOINT is not set, so spans are not exported");
+        eprintln!("{service}: OTEL_EXPORTER_OTLP_ENDPOINT is not set, so spans are not exported");
         return Ok(None);
     }
     let config = ureq::Agent::config_builder()
@@ -30,7 +30,11 @@ pub(crate) fn start() -> Result<Option<SdkTracerProvider>, String> {
         .build()
         .map_err(|error| format!("spans cannot be exported: {error}"))?;
     let provider = SdkTracerProvider::builder()
-        .with_resource(Resource::builder().with_service_name("kitchen").build())
+        .with_resource(
+            Resource::builder()
+                .with_service_name(service.to_owned())
+                .build(),
+        )
         .with_batch_exporter(exporter)
         .build();
     global::set_tracer_provider(provider.clone());
