@@ -8,13 +8,14 @@ LANGUAGES := core bindings-python bindings-node bindings-c
 # The parts in the order in which they build on each other.
 PARTS := $(LANGUAGES) conformance demo
 
-.PHONY: help demo test conformance live bench lint build tools clean $(PARTS:%=test-%) $(LANGUAGES:%=bench-%)
+.PHONY: help demo test conformance live w3c bench lint build tools clean $(PARTS:%=test-%) $(LANGUAGES:%=bench-%)
 
 help:
 	@echo "make demo [WAV=order.wav] [ARGS=--fast]   one spoken order, traced through C, Node, Python and Rust"
 	@echo "make test                                 every test and linter"
 	@echo "make conformance                          every case through every driver, and the mutants; target/conformance/report.{json,html}"
 	@echo "make live                                 the live matrix, every scenario; target/conformance/live.{json,html}"
+	@echo "make w3c [SUITE=trace-context/test]       W3C's own trace-context suite against a service in each language, or a clone of it"
 	@echo "make bench                                speed against hand-written code; target/bench/report.json"
 	@echo "make test-PART                            one part of: $(PARTS)"
 	@echo "make build | lint | clean"
@@ -43,6 +44,9 @@ conformance: tools
 
 live: tools
 	@$(MAKE) --no-print-directory -C conformance/live live
+
+w3c: tools
+	@$(MAKE) --no-print-directory -C conformance/w3c suite SUITE="$(abspath $(SUITE))"
 
 bench: tools $(LANGUAGES:%=bench-%)
 	@python3 scripts/bench-report target/bench
