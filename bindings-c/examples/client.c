@@ -53,7 +53,7 @@ int main(int argc, char **argv) {
   static const struct lws_protocols protocols[] = {{"client", wirespan_lws_callback, 0, 65536, 0, NULL, 0},
                                                    {NULL, NULL, 0, 0, 0, NULL, 0}};
   state self = {NULL, NULL, 0, false, 1};
-  wirespan_lws_handlers handlers = {&self, on_ready, on_message, on_read_end, NULL, on_closed};
+  wirespan_lws_handlers handlers;
   struct lws_context_creation_info info;
   struct lws_context *context;
   wirespan_tracer *tracer = NULL;
@@ -69,6 +69,12 @@ int main(int argc, char **argv) {
   self.method = argv[3];
   self.text = argv[4];
 
+  memset(&handlers, 0, sizeof handlers);
+  handlers.user = &self;
+  handlers.ready = on_ready;
+  handlers.message = on_message;
+  handlers.read_end = on_read_end;
+  handlers.closed = on_closed;
   memset(&info, 0, sizeof info);
   info.port = CONTEXT_PORT_NO_LISTEN;
   info.protocols = protocols;

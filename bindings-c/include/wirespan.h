@@ -1161,6 +1161,10 @@ typedef struct wirespan_received {
    */
   bool has_payload;
   /*
+   The kind of WebSocket message that it came as.
+   */
+  wirespan_form form;
+  /*
    What is delivered. It points into the message that was passed, unless the text had to be unescaped: then it is valid until
    the next call with this connection.
    */

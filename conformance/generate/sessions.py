@@ -214,6 +214,12 @@ def sessions() -> list[dict]:
     s.step("client", entropy=CID, address="example.com", port=443).step("plan_handshake", {"plans": [s.plan("handshake", "websocket.handshake", "CLIENT")]}, current=False)
     s.step("request", {"headers": [["wirespan", f"1;session={CID}"]]}, host="example.com").step("open", events=[ended_own("handshake")], headers=[["wirespan", "1"]], at=0)
     made.append(s.call("s1", "m", at=1).transfer("s2", at=2).done())
+
+    for name, given, shown in (("mapped", "::ffff:192.0.2.1", "192.0.2.1"), ("ipv6", "2001:db8::1", "2001:db8::1"), ("mapped-looking-name", "::ffff:192.0.2.1.example", "::ffff:192.0.2.1.example")):
+        s = script(f"address-{name}", "how the address of the server is shown", "SP-15")
+        s.session, s.extra = SID, {"server.address": shown, "server.port": 80}
+        s.step("server", entropy=SID, address=given, port=80, request={"headers": []})
+        made.append(s.step("plan_handshake", {"plans": [s.plan("handshake", "websocket.handshake", "SERVER")]}, current=False).done())
     return made
 
 

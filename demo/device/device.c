@@ -205,12 +205,11 @@ static void on_message(wirespan_lws *lws, const wirespan_received *message, void
   if (self->is_over) return;
   watch(self, SILENCE_US);
   if (message->is_opening) {
-    if (message->kind == WIRESPAN_KIND_CALL && message->is_registered) {
-      self->question = message->stream;
-    } else {
-      wirespan_connection_fail(wirespan_lws_connection(lws), message->stream, "unknown_method", wirespan_clock_ns());
+    if (message->kind != WIRESPAN_KIND_CALL) {
+      wirespan_lws_cancel(lws, message->stream);
       return;
     }
+    self->question = message->stream;
   }
   if (message->stream == WIRESPAN_STREAM_PLAIN) return;
   if (message->stream == self->question) {
@@ -304,6 +303,7 @@ static wirespan_connection *make_connection(device *self, const wirespan_tracer 
 static int serve(device *self, const wirespan_tracer *tracer, const char *host, int port, const char *path) {
   static const struct lws_protocols protocols[] = {{"device", wirespan_lws_callback, 0, 65536, 0, NULL, 0},
                                                    {NULL, NULL, 0, 0, 0, NULL, 0}};
+  static const char *const methods[] = {"confirm"};
   struct lws_context_creation_info info;
   wirespan_lws_handlers handlers;
   wirespan_lws_target target = {host, port, path};
@@ -323,6 +323,8 @@ static int serve(device *self, const wirespan_tracer *tracer, const char *host, 
   handlers.read_end = on_read_end;
   handlers.drained = on_drained;
   handlers.closed = on_closed;
+  handlers.methods = methods;
+  handlers.method_count = 1;
   if (connection != NULL) {
     watch(self, HANDSHAKE_US);
     self->lws = wirespan_lws_connect(self->context, "device", &target, connection, &handlers);

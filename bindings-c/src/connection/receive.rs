@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use wirespan::connection::{Payload, Received, StreamKey};
-use wirespan::envelope::Kind;
+use wirespan::envelope::{Form, Kind};
 
 use super::{CONNECTIONS, Side, form_of, wirespan_connection};
 use crate::guard::guard;
@@ -11,8 +11,8 @@ use crate::pointers::{
     self, EMPTY, NO_CONTEXT, NO_SPAN, require_out, show, show_optional_span, write_out,
 };
 use crate::types::{
-    wirespan_context, wirespan_header, wirespan_kind, wirespan_plan, wirespan_span_context,
-    wirespan_status, wirespan_str,
+    wirespan_context, wirespan_form, wirespan_header, wirespan_kind, wirespan_plan,
+    wirespan_span_context, wirespan_status, wirespan_str,
 };
 
 /// What to do with a received message: start the span of the plan if there is one, deliver the payload, poll the events.
@@ -23,6 +23,8 @@ pub struct wirespan_received {
     pub stream: u32,
     /// Whether anything is delivered. An empty message is delivered and has the length 0.
     pub has_payload: bool,
+    /// The kind of WebSocket message that it came as.
+    pub form: wirespan_form,
     /// What is delivered. It points into the message that was passed, unless the text had to be unescaped: then it is valid until
     /// the next call with this connection.
     pub payload: *const u8,
@@ -84,7 +86,7 @@ pub unsafe extern "C" fn wirespan_connection_receive(
         let shown = CONNECTIONS.with(connection, |side| {
             let now_ns = side.at(now_ns);
             let taken = side.core.receive(message, form, now_ns);
-            Ok(side.show_received(taken, message))
+            Ok(side.show_received(taken, form, message))
         })?;
         // SAFETY: the caller vouches for the output.
         unsafe { write_out(received, shown) };
@@ -113,12 +115,21 @@ pub extern "C" fn wirespan_connection_take(
 }
 
 impl Side {
-    fn show_received(&mut self, mut taken: Received<'_>, message: &[u8]) -> wirespan_received {
+    fn show_received(
+        &mut self,
+        mut taken: Received<'_>,
+        form: Form,
+        message: &[u8],
+    ) -> wirespan_received {
         self.received.texts.clear();
         self.received.headers.clear();
         let mut shown = wirespan_received {
             stream: taken.stream.number(),
             has_payload: false,
+            form: match form {
+                Form::Text => wirespan_form::Text,
+                Form::Binary => wirespan_form::Binary,
+            },
             payload: std::ptr::null(),
             payload_length: 0,
             payload_offset: usize::MAX,

@@ -8,6 +8,7 @@
 )]
 
 mod installed;
+mod lws;
 mod programs;
 mod surface;
 

@@ -32,7 +32,7 @@ fn compile(program: &str, (compiler, flags): (&str, &[&str])) -> PathBuf {
     output
 }
 
-fn under_valgrind(program: &PathBuf) -> Command {
+pub(crate) fn under_valgrind(program: &PathBuf) -> Command {
     let mut command = Command::new("valgrind");
     command.args(["--quiet", "--error-exitcode=99", "--leak-check=full"]);
     command

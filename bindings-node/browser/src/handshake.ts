@@ -198,7 +198,8 @@ export class Handshake {
       'websocket.session.id': this.session,
       ...(this.previous && { 'websocket.session.previous_id': this.previous }),
       'network.protocol.name': 'websocket',
-      ...(address && { 'server.address': address }),
+      // An IPv4 address mapped into IPv6 is shown as what it is (SP-15).
+      ...(address && { 'server.address': address.replace(/^::ffff:(?=(\d+\.){3}\d+$)/i, '') }),
       ...(port && { 'server.port': port }),
     };
   }

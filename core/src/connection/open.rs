@@ -26,6 +26,20 @@ pub struct Endpoint {
     pub port: Option<u16>,
 }
 
+impl Endpoint {
+    /// An IPv4 address that a socket for both families shows as `::ffff:192.0.2.1` is shown as the address that it is.
+    fn shown(mut self) -> Self {
+        let mapped = self.address.as_deref().and_then(|address| {
+            let address: std::net::Ipv6Addr = address.parse().ok()?;
+            address.to_ipv4_mapped()
+        });
+        if let Some(address) = mapped {
+            self.address = Some(address.to_string().into());
+        }
+        self
+    }
+}
+
 /// What an accepting side knows beside the request itself.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
@@ -78,7 +92,7 @@ impl Connection {
             Session::Resume(resumption) => (resumption.session_id.clone(), resumption.span.clone()),
         };
         let mut connection = Self::new(Role::Client, options, session)?;
-        connection.endpoint = endpoint;
+        connection.endpoint = endpoint.shown();
         connection.spans.earlier = earlier;
         Ok(connection)
     }
@@ -96,7 +110,7 @@ impl Connection {
         entropy: [u8; 16],
     ) -> Result<Self, Error> {
         let mut connection = Self::new(Role::Server, options.into(), session_id_from(entropy))?;
-        connection.endpoint = endpoint;
+        connection.endpoint = endpoint.shown();
         connection.registry = accept
             .registry
             .map(|registry| (registry.clone(), registry.new_connection()));
