@@ -717,9 +717,13 @@ typedef struct wirespan_tracer_stats {
    */
   uint64_t failed;
   /*
-   Spans that are still queued, or were dropped because the queue was full. After a flush that succeeded none are queued.
+   Spans that wait for the exporter, or are on their way; never more than the queue holds (`OTEL_BSP_MAX_QUEUE_SIZE`).
    */
-  uint64_t pending_or_dropped;
+  uint64_t pending;
+  /*
+   Spans that were dropped because the queue was full.
+   */
+  uint64_t dropped;
 } wirespan_tracer_stats;
 
 /*
@@ -1488,7 +1492,8 @@ wirespan_status wirespan_options_free(struct wirespan_options *options);
  A collector that is slow, dead or absent never blocks the application: the queue is bounded, and what does not fit is
  dropped and counted.
 
- Returns `WIRESPAN_STATUS_INVALID_ARGUMENT` for an endpoint that is no `http` URL, `WIRESPAN_STATUS_INVALID_STATE` if the
+ Returns `WIRESPAN_STATUS_INVALID_ARGUMENT` for an endpoint that is no URL of a kind that this build can export to (`https` needs
+ the feature `tls`), also where it comes from the environment, `WIRESPAN_STATUS_INVALID_STATE` if the
  library was built without the feature `otlp`. Free the tracer with `wirespan_tracer_free`.
 
  # Safety

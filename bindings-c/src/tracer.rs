@@ -44,8 +44,10 @@ pub struct wirespan_tracer_stats {
     pub exported: u64,
     /// Spans that were lost because the collector was away, slow or refused them.
     pub failed: u64,
-    /// Spans that are still queued, or were dropped because the queue was full. After a flush that succeeded none are queued.
-    pub pending_or_dropped: u64,
+    /// Spans that wait for the exporter, or are on their way; never more than the queue holds (`OTEL_BSP_MAX_QUEUE_SIZE`).
+    pub pending: u64,
+    /// Spans that were dropped because the queue was full.
+    pub dropped: u64,
 }
 
 static TRACERS: Table<Tracer> = Table::new(1, "tracer");
@@ -77,7 +79,8 @@ pub(crate) fn tracer_of(
 /// A collector that is slow, dead or absent never blocks the application: the queue is bounded, and what does not fit is
 /// dropped and counted.
 ///
-/// Returns `WIRESPAN_STATUS_INVALID_ARGUMENT` for an endpoint that is no `http` URL, `WIRESPAN_STATUS_INVALID_STATE` if the
+/// Returns `WIRESPAN_STATUS_INVALID_ARGUMENT` for an endpoint that is no URL of a kind that this build can export to (`https` needs
+/// the feature `tls`), also where it comes from the environment, `WIRESPAN_STATUS_INVALID_STATE` if the
 /// library was built without the feature `otlp`. Free the tracer with `wirespan_tracer_free`.
 ///
 /// # Safety

@@ -17,8 +17,8 @@ use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{
-    BatchSpanProcessor, SdkTracer, SdkTracerProvider, Span as SdkSpan, SpanData,
-    SpanExporter as SpanExporterTrait, SpanProcessor,
+    BatchConfigBuilder, BatchSpanProcessor, SdkTracer, SdkTracerProvider, Span as SdkSpan,
+    SpanData, SpanExporter as SpanExporterTrait, SpanProcessor,
 };
 use wirespan::connection::{Attribute, Plan, SpanEnd};
 use wirespan::otel::{self, ClockTie, SCOPE, SpanMaker};
@@ -49,6 +49,8 @@ struct Counts {
     ended: AtomicU64,
     exported: AtomicU64,
     failed: AtomicU64,
+    pending: AtomicU64,
+    dropped: AtomicU64,
 }
 
 impl Tracer {
@@ -64,10 +66,13 @@ impl Tracer {
                 inner: exporter(endpoint)?,
                 counts: counts.clone(),
             };
-            let batches = BatchSpanProcessor::builder(exporter).build();
+            let capacity = queue_size();
+            let batches = BatchConfigBuilder::default().with_max_queue_size(capacity);
+            let batches = BatchSpanProcessor::builder(exporter).with_batch_config(batches.build());
             provider = provider.with_span_processor(CountingProcessor {
-                inner: batches,
+                inner: batches.build(),
                 counts: counts.clone(),
+                capacity: capacity as u64,
             });
         }
         let provider = provider.build();
@@ -111,14 +116,12 @@ impl Tracer {
 
     pub(crate) fn stats(&self) -> wirespan_tracer_stats {
         let counts = &self.0.counts;
-        let exported = counts.exported.load(Ordering::Acquire);
-        let failed = counts.failed.load(Ordering::Acquire);
-        let ended = counts.ended.load(Ordering::Acquire);
         wirespan_tracer_stats {
-            ended,
-            exported,
-            failed,
-            pending_or_dropped: ended.saturating_sub(exported + failed),
+            ended: counts.ended.load(Ordering::Acquire),
+            exported: counts.exported.load(Ordering::Acquire),
+            failed: counts.failed.load(Ordering::Acquire),
+            pending: counts.pending.load(Ordering::Acquire),
+            dropped: counts.dropped.load(Ordering::Acquire),
         }
     }
 
@@ -246,29 +249,57 @@ fn is_disabled() -> bool {
 }
 
 fn exporter(endpoint: Option<&str>) -> Result<SpanExporter, Error> {
-    let endpoint = endpoint.map(traces_url).transpose()?;
     let mut builder = SpanExporter::builder()
         .with_http()
         .with_http_client(Client::new());
-    if let Some(endpoint) = endpoint {
-        builder = builder.with_endpoint(endpoint);
+    match endpoint {
+        Some(endpoint) => builder = builder.with_endpoint(traces_url(endpoint)?),
+        // What stands there is checked now: an exporter that can never work says nothing of it later.
+        None => check_environment()?,
     }
     builder
         .build()
         .map_err(|error| Error::invalid_argument("endpoint", error.to_string()))
 }
 
-/// The URL of the traces behind a base URL, as `OTEL_EXPORTER_OTLP_ENDPOINT` is read.
-fn traces_url(endpoint: &str) -> Result<String, Error> {
-    let rest = endpoint
-        .strip_prefix("http://")
-        .filter(|rest| !rest.is_empty() && !rest.starts_with('/'));
+fn check_environment() -> Result<(), Error> {
+    for name in [
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+    ] {
+        let Some(endpoint) = std::env::var(name).ok().filter(|value| !value.is_empty()) else {
+            continue;
+        };
+        return check_url(name, &endpoint);
+    }
+    Ok(())
+}
+
+/// Refuses what this build cannot export to, and says what to do.
+fn check_url(name: &'static str, endpoint: &str) -> Result<(), Error> {
+    if endpoint.starts_with("https://") && !cfg!(feature = "tls") {
+        return Err(Error::invalid_argument(
+            name,
+            "is an https URL, for which this library was built without TLS: build it with the feature tls, \
+             or export to a collector beside the process over http",
+        ));
+    }
+    let rest = ["http://", "https://"]
+        .into_iter()
+        .find_map(|scheme| endpoint.strip_prefix(scheme));
+    let rest = rest.filter(|rest| !rest.is_empty() && !rest.starts_with('/'));
     if rest.is_none() || endpoint.contains(char::is_whitespace) {
         return Err(Error::invalid_argument(
-            "endpoint",
+            name,
             "must be an http URL, such as http://localhost:4318",
         ));
     }
+    Ok(())
+}
+
+/// The URL of the traces behind a base URL, as `OTEL_EXPORTER_OTLP_ENDPOINT` is read.
+fn traces_url(endpoint: &str) -> Result<String, Error> {
+    check_url("endpoint", endpoint)?;
     let base = endpoint.trim_end_matches('/');
     Ok(if base.ends_with("/v1/traces") {
         base.to_owned()
@@ -342,9 +373,14 @@ impl Client {
             .timeout_global(Some(timeout))
             .max_redirects(0)
             .proxy(None)
-            .user_agent(concat!("wirespan-c/", env!("CARGO_PKG_VERSION")))
-            .build();
-        Self(config.new_agent())
+            .user_agent(concat!("wirespan-c/", env!("CARGO_PKG_VERSION")));
+        #[cfg(feature = "tls")]
+        let config = config.tls_config(
+            ureq::tls::TlsConfig::builder()
+                .root_certs(ureq::tls::RootCerts::PlatformVerifier)
+                .build(),
+        );
+        Self(config.build().new_agent())
     }
 }
 
@@ -361,11 +397,35 @@ impl HttpClient for Client {
     }
 }
 
-/// Counts what goes into the queue.
+/// How many spans may wait (OpenTelemetry specification, "Batch Span Processor").
+fn queue_size() -> usize {
+    let given = std::env::var("OTEL_BSP_MAX_QUEUE_SIZE").ok();
+    let given = given.and_then(|size| size.trim().parse().ok());
+    given.filter(|size| *size > 0).unwrap_or(2048)
+}
+
+/// Counts what goes into the queue, and what does not: the processor behind it says of neither.
 #[derive(Debug)]
 struct CountingProcessor {
     inner: BatchSpanProcessor,
     counts: Arc<Counts>,
+    capacity: u64,
+}
+
+/// Keeps the last value of an attribute that was set again, where the first one stood. The SDK keeps both.
+fn drop_replaced(attributes: &mut Vec<KeyValue>) {
+    let mut at = 0;
+    while at < attributes.len() {
+        let again = attributes[at + 1..]
+            .iter()
+            .rposition(|other| other.key == attributes[at].key);
+        if let Some(again) = again {
+            let last = attributes.remove(at + 1 + again);
+            attributes[at] = last;
+        } else {
+            at += 1;
+        }
+    }
 }
 
 impl SpanProcessor for CountingProcessor {
@@ -373,10 +433,18 @@ impl SpanProcessor for CountingProcessor {
         self.inner.on_start(span, context);
     }
 
-    fn on_end(&self, span: SpanData) {
-        if span.span_context.is_sampled() {
-            self.counts.ended.fetch_add(1, Ordering::Release);
+    fn on_end(&self, mut span: SpanData) {
+        if !span.span_context.is_sampled() {
+            return;
         }
+        self.counts.ended.fetch_add(1, Ordering::Release);
+        let pending = self.counts.pending.fetch_add(1, Ordering::AcqRel);
+        if pending >= self.capacity {
+            self.counts.pending.fetch_sub(1, Ordering::AcqRel);
+            self.counts.dropped.fetch_add(1, Ordering::Release);
+            return;
+        }
+        drop_replaced(&mut span.attributes);
         self.inner.on_end(span);
     }
 
@@ -410,6 +478,7 @@ impl SpanExporterTrait for CountingExporter {
             &self.counts.failed
         };
         counter.fetch_add(count, Ordering::Release);
+        self.counts.pending.fetch_sub(count, Ordering::AcqRel);
         result
     }
 
