@@ -4,7 +4,7 @@ use std::path::Path;
 use std::{env, error::Error, fs};
 
 /// The files that the header is made of, in the order in which it shows them.
-const SOURCES: [&str; 14] = [
+const SOURCES: [&str; 15] = [
     "types.rs",
     "misc.rs",
     "guard.rs",
@@ -17,6 +17,7 @@ const SOURCES: [&str; 14] = [
     "connection/receive.rs",
     "connection/events.rs",
     "propagator.rs",
+    "baggage.rs",
     "carry.rs",
     "envelope.rs",
 ];

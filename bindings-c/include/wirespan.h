@@ -458,9 +458,13 @@ enum wirespan_body
    */
   WIRESPAN_BODY_JSON = 3,
   /*
-   No body.
+   No body. In a stream the message has the form that its direction used last, else it is a text.
    */
   WIRESPAN_BODY_NONE = 4,
+  /*
+   No body, as a binary message.
+   */
+  WIRESPAN_BODY_NONE_BINARY = 5,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -589,6 +593,11 @@ typedef enum wirespan_vouch wirespan_vouch;
 typedef uint32_t wirespan_vouch;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
+
+/*
+ Members of a baggage, in order, one of each name.
+ */
+typedef struct wirespan_baggage wirespan_baggage;
 
 /*
  What an item takes along through a queue: a context, the session, the time it left, and what else the application gives it.
@@ -1220,6 +1229,24 @@ typedef struct wirespan_received {
 } wirespan_received;
 
 /*
+ A member.
+ */
+typedef struct wirespan_baggage_member {
+  /*
+   Its name, a token (RFC 9110, 5.6.2).
+   */
+  struct wirespan_str key;
+  /*
+   Its value, decoded.
+   */
+  struct wirespan_str value;
+  /*
+   Its properties as they stand in the header, without the semicolon in front of them.
+   */
+  struct wirespan_str properties;
+} wirespan_baggage_member;
+
+/*
  What an item brought along. The texts are valid until the carry is freed.
  */
 typedef struct wirespan_carried {
@@ -1235,6 +1262,14 @@ typedef struct wirespan_carried {
    How long it waited, in nanoseconds and never below 0; -1 if that is not known.
    */
   int64_t wait_ns;
+  /*
+   When the item left, Unix time in nanoseconds, for one that came in headers which say so.
+   */
+  uint64_t sent_unix_ns;
+  /*
+   Whether that is known.
+   */
+  bool has_sent;
   /*
    Whether a context was there that is invalid.
    */
@@ -1286,9 +1321,17 @@ typedef struct wirespan_head {
    */
   struct wirespan_str error;
   /*
+   Whether `seq` was there; what is written leaves 0 out.
+   */
+  bool has_seq;
+  /*
    When a carried item left, Unix time in nanoseconds, or 0.
    */
   uint64_t sent_unix_ns;
+  /*
+   Whether that was, or is to be, there though it is 0.
+   */
+  bool has_sent;
   /*
    Role of the sender of a hello: a `wirespan_role`, or 0.
    */
@@ -1308,13 +1351,65 @@ typedef struct wirespan_head {
 } wirespan_head;
 
 /*
+ What a writer left out to stay within the limits of a head.
+ */
+typedef struct wirespan_written {
+  /*
+   The baggage went.
+   */
+  bool baggage_dropped;
+  /*
+   Members of the `tracestate` went, or all of it.
+   */
+  bool tracestate_cut;
+  /*
+   How many of the application's own headers went.
+   */
+  uint32_t own_dropped;
+} wirespan_written;
+
+/*
+ What a reader left out of the headers of an envelope.
+ */
+typedef struct wirespan_drops {
+  /*
+   The `traceparent` is invalid.
+   */
+  bool context_invalid;
+  /*
+   How many other headers have an invalid name or value.
+   */
+  uint32_t header_invalid;
+  /*
+   A name stands twice, so all reserved headers but `content` are ignored.
+   */
+  bool header_repeated;
+  /*
+   The `tracestate` is malformed or too long, or has no valid `traceparent`.
+   */
+  bool tracestate;
+  /*
+   The baggage is too long.
+   */
+  bool baggage;
+  /*
+   `content` does not fit the body.
+   */
+  bool content_mismatch;
+} wirespan_drops;
+
+/*
  An envelope that was read.
  */
 typedef struct wirespan_envelope {
   /*
-   What the message turned out to be; the rest is set for an envelope only.
+   What the message turned out to be; what follows `reason` is set for an envelope only.
    */
   wirespan_opened opened;
+  /*
+   Why it is no envelope: `ordinary`, `head_too_long`, `version`, or the reason of the refusal (SPEC.md, RC-2, RC-3, BN-4). Static.
+   */
+  struct wirespan_str reason;
   /*
    Its headers; what was invalid is left out.
    */
@@ -1335,6 +1430,10 @@ typedef struct wirespan_envelope {
    Whether the body is a text that stood in a JSON string.
    */
   bool is_text;
+  /*
+   What was left out of the headers.
+   */
+  struct wirespan_drops drops;
 } wirespan_envelope;
 
 /*
@@ -1730,6 +1829,19 @@ wirespan_status wirespan_connection_resumption(struct wirespan_connection *conne
 wirespan_status wirespan_connection_span_context(const struct wirespan_connection *connection,
                                                  uint32_t span,
                                                  struct wirespan_span_context *context);
+
+/*
+ Gives the counter at position `index`, counted from 0: its name, which is static, and its value. Behind the last one the name is
+ empty.
+
+ # Safety
+
+ `name` points to memory for a text, `value` to memory for a number.
+ */
+wirespan_status wirespan_connection_read_counter(const struct wirespan_connection *connection,
+                                                 size_t index,
+                                                 struct wirespan_str *name,
+                                                 uint32_t *value);
 
 /*
  Gives how often something was dropped, ignored or out of order, by the name of the counter: `context_invalid`,
@@ -2437,6 +2549,37 @@ wirespan_status wirespan_traceparent_parse(const char *data,
                                            struct wirespan_span_context *span);
 
 /*
+ Reads the values of all header fields `traceparent` of a message, in order: there may be one at most. Without any, the span is all
+ zero.
+
+ Returns as `wirespan_traceparent_parse`; several are refused with the reason `duplicate`.
+
+ # Safety
+
+ `values` points to `count` texts, which may be any bytes; `span` points to memory for a context.
+ */
+wirespan_status wirespan_traceparent_parse_values(const struct wirespan_str *values,
+                                                  size_t count,
+                                                  struct wirespan_span_context *span);
+
+/*
+ Reads the values of all header fields `tracestate` of a message, in order, and writes the list that is sent on into `buffer`, without
+ a NUL: joined, empty members dropped, of a repeated key the first. `length` gets its length, which may be 0.
+
+ Returns `WIRESPAN_STATUS_MALFORMED` if the list does not follow the grammar or the limits; the error has the reason.
+ `WIRESPAN_STATUS_BUFFER_TOO_SMALL` if `size` is too small (`length` then holds what is needed); 8192 bytes always do.
+
+ # Safety
+
+ `values` points to `count` texts, which may be any bytes; `buffer` points to `size` bytes; `length` to memory for a `size_t`.
+ */
+wirespan_status wirespan_tracestate_parse(const struct wirespan_str *values,
+                                          size_t count,
+                                          char *buffer,
+                                          size_t size,
+                                          size_t *length);
+
+/*
  Writes a `traceparent` into `buffer`, with a NUL behind it; `size` is at least `WIRESPAN_TRACEPARENT_LENGTH` + 1.
 
  Returns `WIRESPAN_STATUS_INVALID_ARGUMENT` if there is no span, `WIRESPAN_STATUS_BUFFER_TOO_SMALL` if `size` is too small.
@@ -2503,6 +2646,74 @@ wirespan_status wirespan_propagator_from_environment(char *buffer,
                                                      struct wirespan_context *context);
 
 /*
+ Makes an empty baggage. Free it with `wirespan_baggage_free`.
+
+ # Safety
+
+ `baggage` points to memory for a pointer.
+ */
+wirespan_status wirespan_baggage_new(struct wirespan_baggage **baggage);
+
+/*
+ Reads the values of all header fields `baggage` of a message, in order, by W3C Baggage. What is outside the grammar or the limits is
+ left out, and counted in `dropped` (which may be NULL): never an error. Free the baggage with `wirespan_baggage_free`.
+
+ # Safety
+
+ `values` points to `count` texts, which may be any bytes; `baggage` points to memory for a pointer, `dropped` is NULL or points to
+ memory for a `size_t`.
+ */
+wirespan_status wirespan_baggage_parse(const struct wirespan_str *values,
+                                       size_t count,
+                                       struct wirespan_baggage **baggage,
+                                       size_t *dropped);
+
+/*
+ Adds a member, or replaces that of the same name where it stands. `properties` may be empty.
+
+ Returns `WIRESPAN_STATUS_INVALID_ARGUMENT` for a key that is no token and for properties outside the grammar. Every value is allowed.
+
+ # Safety
+
+ The texts of the member are UTF-8 and as long as they say.
+ */
+wirespan_status wirespan_baggage_insert(struct wirespan_baggage *baggage,
+                                        struct wirespan_baggage_member member);
+
+/*
+ Gives the member at position `index`; behind the last one all its texts are empty. They are valid until the baggage is changed or
+ freed.
+
+ # Safety
+
+ `member` points to memory for a member.
+ */
+wirespan_status wirespan_baggage_read_member(const struct wirespan_baggage *baggage,
+                                             size_t index,
+                                             struct wirespan_baggage_member *member);
+
+/*
+ Writes the value of a `baggage` header into `buffer`, without a NUL; never send an empty one. Members beyond 64, or beyond 8192 bytes,
+ are left out from the right and counted in `dropped` (which may be NULL).
+
+ Returns `WIRESPAN_STATUS_BUFFER_TOO_SMALL` if `size` is too small (`length` then holds what is needed); 8192 bytes always do.
+
+ # Safety
+
+ `buffer` points to `size` bytes; `length` points to memory for a `size_t`, `dropped` is NULL or does.
+ */
+wirespan_status wirespan_baggage_write(const struct wirespan_baggage *baggage,
+                                       char *buffer,
+                                       size_t size,
+                                       size_t *length,
+                                       size_t *dropped);
+
+/*
+ Frees a baggage.
+ */
+wirespan_status wirespan_baggage_free(struct wirespan_baggage *baggage);
+
+/*
  Captures what an item takes along inside the process. `context` may be NULL, `session_id` may be NULL; `now_ns` is a reading of a
  monotonic clock. `user_data` goes along, such as a context object of another tracing library or an open span that the worker shall
  end; `free_user_data` (which may be NULL) is called for it when the carry is freed, read or unread, on whatever thread.
@@ -2539,21 +2750,21 @@ wirespan_status wirespan_carry_free(struct wirespan_carry *carry);
 /*
  Writes the headers to put beside the payload of an item that goes through a broker: `traceparent`, `tracestate`, `baggage`,
  `session`, `sent`, those that there are. `headers` has room for five, `header_count` gets their number; their values stand in
- `buffer`, of which `length` bytes are used. Baggage passes only under the names in `baggage_out` (`*` stands for all). `sent_unix_ns` is
- the time now, or 0 to leave it out.
+ `buffer`, of which `length` bytes are used. Baggage passes only under the names in `baggage_out` (`*` stands for all). `sent_unix_ns` points to
+ the time now, or is NULL to leave it out.
 
  Returns `WIRESPAN_STATUS_BUFFER_TOO_SMALL` if `size` is too small; `length` then holds what is needed. `WIRESPAN_CONTEXT_BYTES` are
  always enough.
 
  # Safety
 
- `context` is NULL or points to a context; `session_id` is NULL or ends with NUL; `baggage_out` points to `baggage_out_count` texts
+ `context` is NULL or points to a context; `session_id` is NULL or ends with NUL; `sent_unix_ns` is NULL or points to a number; `baggage_out` points to `baggage_out_count` texts
  that end with NUL; `buffer` points to `size` bytes, `headers` to memory for five headers, `header_count` and `length` to memory
  for a `size_t`.
  */
 wirespan_status wirespan_carry_to_headers(const struct wirespan_context *context,
                                           const char *session_id,
-                                          uint64_t sent_unix_ns,
+                                          const uint64_t *sent_unix_ns,
                                           const char *const *baggage_out,
                                           size_t baggage_out_count,
                                           char *buffer,
@@ -2610,7 +2821,7 @@ wirespan_status wirespan_carry_plan_process(const char *destination,
 
 /*
  Writes an envelope into `buffer`: the headers and a body of the type `body_type` (a `wirespan_body`), which also says the form. `length`
- gets the number of bytes. Whether a peer may be sent one is what a connection decides.
+ gets the number of bytes, `written` (which may be NULL) what was left out. Whether a peer may be sent one is what a connection decides.
 
  Returns `WIRESPAN_STATUS_BUFFER_TOO_SMALL` if `size` is too small (`length` then holds what is needed),
  `WIRESPAN_STATUS_INVALID_ARGUMENT` for headers that no envelope can have, `WIRESPAN_STATUS_LIMIT` if they do not fit.
@@ -2618,7 +2829,7 @@ wirespan_status wirespan_carry_plan_process(const char *destination,
  # Safety
 
  `head` points to a head whose pointers are valid; `body` points to `body_length` bytes; `buffer` points to `size` bytes; `length`
- points to memory for a `size_t`.
+ points to memory for a `size_t`, `written` is NULL or points to memory for it.
  */
 wirespan_status wirespan_envelope_write(const struct wirespan_head *head,
                                         uint32_t body_type,
@@ -2626,7 +2837,8 @@ wirespan_status wirespan_envelope_write(const struct wirespan_head *head,
                                         size_t body_length,
                                         uint8_t *buffer,
                                         size_t size,
-                                        size_t *length);
+                                        size_t *length,
+                                        struct wirespan_written *written);
 
 /*
  Reads a message that may be an envelope. `form` is a `wirespan_form`; `peer` says what is recognised: from `WIRESPAN_PEER_ANNOUNCED`

@@ -33,6 +33,10 @@ pub struct wirespan_carried {
     pub session_id: wirespan_str,
     /// How long it waited, in nanoseconds and never below 0; -1 if that is not known.
     pub wait_ns: i64,
+    /// When the item left, Unix time in nanoseconds, for one that came in headers which say so.
+    pub sent_unix_ns: u64,
+    /// Whether that is known.
+    pub has_sent: bool,
     /// Whether a context was there that is invalid.
     pub context_invalid: bool,
     /// What the application gave to `wirespan_carry_capture`.
@@ -137,22 +141,22 @@ pub extern "C" fn wirespan_carry_free(carry: *mut wirespan_carry) -> wirespan_st
 
 /// Writes the headers to put beside the payload of an item that goes through a broker: `traceparent`, `tracestate`, `baggage`,
 /// `session`, `sent`, those that there are. `headers` has room for five, `header_count` gets their number; their values stand in
-/// `buffer`, of which `length` bytes are used. Baggage passes only under the names in `baggage_out` (`*` stands for all). `sent_unix_ns` is
-/// the time now, or 0 to leave it out.
+/// `buffer`, of which `length` bytes are used. Baggage passes only under the names in `baggage_out` (`*` stands for all). `sent_unix_ns` points to
+/// the time now, or is NULL to leave it out.
 ///
 /// Returns `WIRESPAN_STATUS_BUFFER_TOO_SMALL` if `size` is too small; `length` then holds what is needed. `WIRESPAN_CONTEXT_BYTES` are
 /// always enough.
 ///
 /// # Safety
 ///
-/// `context` is NULL or points to a context; `session_id` is NULL or ends with NUL; `baggage_out` points to `baggage_out_count` texts
+/// `context` is NULL or points to a context; `session_id` is NULL or ends with NUL; `sent_unix_ns` is NULL or points to a number; `baggage_out` points to `baggage_out_count` texts
 /// that end with NUL; `buffer` points to `size` bytes, `headers` to memory for five headers, `header_count` and `length` to memory
 /// for a `size_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wirespan_carry_to_headers(
     context: *const wirespan_context,
     session_id: *const c_char,
-    sent_unix_ns: u64,
+    sent_unix_ns: *const u64,
     baggage_out: *const *const c_char,
     baggage_out_count: usize,
     buffer: *mut c_char,
@@ -168,11 +172,7 @@ pub unsafe extern "C" fn wirespan_carry_to_headers(
         // SAFETY: the caller vouches for the inputs.
         let (carried, allowed) = unsafe {
             (
-                carried_of(
-                    context,
-                    session_id,
-                    (sent_unix_ns != 0).then_some(sent_unix_ns),
-                )?,
+                carried_of(context, session_id, sent_unix_ns.as_ref().copied())?,
                 pointers::names("baggage_out", baggage_out, baggage_out_count)?,
             )
         };
@@ -372,6 +372,8 @@ impl Item {
             },
             session_id: self.carried.session_id.as_deref().map_or(EMPTY, show),
             wait_ns: wait.map_or(-1, |wait| i64::try_from(wait).unwrap_or(i64::MAX)),
+            sent_unix_ns: self.carried.sent_unix_ns.unwrap_or(0),
+            has_sent: self.carried.sent_unix_ns.is_some(),
             context_invalid: self.carried.context_invalid,
             user_data: self.user_data.data,
         }

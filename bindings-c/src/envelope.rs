@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::num::NonZeroU32;
 
 use wirespan::envelope::{
-    self, Body, Content, End, Form, Head, HeadFields, Kind, Opened, Plain, Recognition, Role,
+    self, Body, Content, End, Head, HeadFields, Kind, Opened, Plain, Recognition, Role, Written,
 };
 use wirespan::{Error, limits};
 
@@ -69,8 +69,12 @@ pub struct wirespan_head {
     pub end: u32,
     /// Error type.
     pub error: wirespan_str,
+    /// Whether `seq` was there; what is written leaves 0 out.
+    pub has_seq: bool,
     /// When a carried item left, Unix time in nanoseconds, or 0.
     pub sent_unix_ns: u64,
+    /// Whether that was, or is to be, there though it is 0.
+    pub has_sent: bool,
     /// Role of the sender of a hello: a `wirespan_role`, or 0.
     pub hello_role: u32,
     /// Versions that the sender of a hello speaks, highest first.
@@ -85,8 +89,10 @@ pub struct wirespan_head {
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct wirespan_envelope {
-    /// What the message turned out to be; the rest is set for an envelope only.
+    /// What the message turned out to be; what follows `reason` is set for an envelope only.
     pub opened: wirespan_opened,
+    /// Why it is no envelope: `ordinary`, `head_too_long`, `version`, or the reason of the refusal (SPEC.md, RC-2, RC-3, BN-4). Static.
+    pub reason: wirespan_str,
     /// Its headers; what was invalid is left out.
     pub head: wirespan_head,
     /// Whether there is a body. An empty one has the length 0.
@@ -97,6 +103,38 @@ pub struct wirespan_envelope {
     pub body_length: usize,
     /// Whether the body is a text that stood in a JSON string.
     pub is_text: bool,
+    /// What was left out of the headers.
+    pub drops: wirespan_drops,
+}
+
+/// What a reader left out of the headers of an envelope.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct wirespan_drops {
+    /// The `traceparent` is invalid.
+    pub context_invalid: bool,
+    /// How many other headers have an invalid name or value.
+    pub header_invalid: u32,
+    /// A name stands twice, so all reserved headers but `content` are ignored.
+    pub header_repeated: bool,
+    /// The `tracestate` is malformed or too long, or has no valid `traceparent`.
+    pub tracestate: bool,
+    /// The baggage is too long.
+    pub baggage: bool,
+    /// `content` does not fit the body.
+    pub content_mismatch: bool,
+}
+
+/// What a writer left out to stay within the limits of a head.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct wirespan_written {
+    /// The baggage went.
+    pub baggage_dropped: bool,
+    /// Members of the `tracestate` went, or all of it.
+    pub tracestate_cut: bool,
+    /// How many of the application's own headers went.
+    pub own_dropped: u32,
 }
 
 thread_local! {
@@ -110,7 +148,7 @@ struct Shown {
 }
 
 /// Writes an envelope into `buffer`: the headers and a body of the type `body_type` (a `wirespan_body`), which also says the form. `length`
-/// gets the number of bytes. Whether a peer may be sent one is what a connection decides.
+/// gets the number of bytes, `written` (which may be NULL) what was left out. Whether a peer may be sent one is what a connection decides.
 ///
 /// Returns `WIRESPAN_STATUS_BUFFER_TOO_SMALL` if `size` is too small (`length` then holds what is needed),
 /// `WIRESPAN_STATUS_INVALID_ARGUMENT` for headers that no envelope can have, `WIRESPAN_STATUS_LIMIT` if they do not fit.
@@ -118,7 +156,7 @@ struct Shown {
 /// # Safety
 ///
 /// `head` points to a head whose pointers are valid; `body` points to `body_length` bytes; `buffer` points to `size` bytes; `length`
-/// points to memory for a `size_t`.
+/// points to memory for a `size_t`, `written` is NULL or points to memory for it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wirespan_envelope_write(
     head: *const wirespan_head,
@@ -128,26 +166,31 @@ pub unsafe extern "C" fn wirespan_envelope_write(
     buffer: *mut u8,
     size: usize,
     length: *mut usize,
+    written: *mut wirespan_written,
 ) -> wirespan_status {
     guard(|| {
         require_out("length", length)?;
-        // SAFETY: the caller vouches for the inputs.
-        let (head, bytes) = unsafe { (head.as_ref(), pointers::slice("body", body, body_length)?) };
+        // SAFETY: the caller vouches for the input.
+        let head = unsafe { head.as_ref() };
         let head = head.ok_or_else(|| Error::invalid_argument("head", "must not be NULL"))?;
-        let body = match body_type {
-            b if b == wirespan_body::Text as u32 => Body::Text(
-                std::str::from_utf8(bytes)
-                    .map_err(|_| Error::invalid_argument("body", "must be UTF-8 for a text"))?,
-            ),
-            b if b == wirespan_body::Binary as u32 => Body::Binary(bytes),
-            b if b == wirespan_body::Json as u32 => Body::Json(bytes),
-            b if b == wirespan_body::None as u32 => Body::None(Form::Text),
-            _ => return Err(no_such("body_type").into()),
+        // SAFETY: the caller vouches for the pointers.
+        let (frame, told) = unsafe {
+            let body = pointers::body("body", body_type, body, body_length)?;
+            write(head, body)?
         };
-        // SAFETY: the caller vouches for the head.
-        let frame = unsafe { write(head, body) }?;
-        // SAFETY: the caller vouches for the buffer.
-        unsafe { pointers::give_bytes(&frame, buffer, size, length) }
+        // SAFETY: the caller vouches for the outputs.
+        unsafe {
+            pointers::give_bytes(&frame, buffer, size, length)?;
+            write_out(
+                written,
+                wirespan_written {
+                    baggage_dropped: told.baggage_dropped,
+                    tracestate_cut: told.tracestate_cut,
+                    own_dropped: u32::try_from(told.own_dropped).unwrap_or(u32::MAX),
+                },
+            );
+        }
+        Ok(())
     })
 }
 
@@ -156,7 +199,7 @@ pub unsafe extern "C" fn wirespan_envelope_write(
 /// # Safety
 ///
 /// The pointers of the head are valid.
-unsafe fn write(head: &wirespan_head, body: Body<'_>) -> Result<Vec<u8>, Error> {
+unsafe fn write(head: &wirespan_head, body: Body<'_>) -> Result<(Vec<u8>, Written), Error> {
     // SAFETY: as this function's.
     let (own, span, baggage, session, method, error, versions) = unsafe {
         (
@@ -208,10 +251,10 @@ unsafe fn write(head: &wirespan_head, body: Body<'_>) -> Result<Vec<u8>, Error> 
         error: some("error", error, envelope::is_error_type)?,
         // Decided by the body.
         content: None,
-        sent: (head.sent_unix_ns != 0).then_some(head.sent_unix_ns),
+        sent: (head.has_sent || head.sent_unix_ns != 0).then_some(head.sent_unix_ns),
         own: &own,
     };
-    envelope::wrap(&fields, body)
+    envelope::wrap_within(&fields, body, limits::MAX_NESTING, limits::MAX_HEADER_BYTES)
 }
 
 /// Reads a message that may be an envelope. `form` is a `wirespan_form`; `peer` says what is recognised: from `WIRESPAN_PEER_ANNOUNCED`
@@ -292,11 +335,13 @@ impl Shown {
         self.headers.clear();
         let mut shown = wirespan_envelope {
             opened: wirespan_opened::Plain,
+            reason: EMPTY,
             head: NO_HEAD,
             has_body: false,
             body: std::ptr::null(),
             body_length: 0,
             is_text: false,
+            drops: wirespan_drops::default(),
         };
         let (head, body) = match opened {
             Opened::Envelope { head, body } => (head, body),
@@ -307,6 +352,12 @@ impl Shown {
                     Plain::Version => wirespan_opened::Version,
                     _ => wirespan_opened::Plain,
                 };
+                shown.reason = show(match why {
+                    Plain::Malformed(reason) => reason.name(),
+                    Plain::HeadTooLong => "head_too_long",
+                    Plain::Version => "version",
+                    _ => "ordinary",
+                });
                 return shown;
             }
         };
@@ -323,6 +374,14 @@ impl Shown {
             shown.has_body = true;
             (shown.body, shown.body_length) = (bytes.as_ptr(), bytes.len());
         }
+        shown.drops = wirespan_drops {
+            context_invalid: head.drops.context_invalid,
+            header_invalid: head.drops.header_invalid.into(),
+            header_repeated: head.drops.header_repeated,
+            tracestate: head.drops.tracestate,
+            baggage: head.drops.baggage,
+            content_mismatch: head.drops.content_mismatch,
+        };
         shown.head = self.show_head(head);
         shown
     }
@@ -351,6 +410,7 @@ impl Shown {
             method: self.keep(head.method),
             stream: head.stream.map_or(0, NonZeroU32::get),
             seq: head.seq.unwrap_or(0),
+            has_seq: head.seq.is_some(),
             end: match head.end {
                 None => wirespan_end::None as u32,
                 Some(End::Complete) => wirespan_end::Complete as u32,
@@ -359,6 +419,7 @@ impl Shown {
             },
             error: self.keep(head.error),
             sent_unix_ns: head.sent.unwrap_or(0),
+            has_sent: head.sent.is_some(),
             hello_role: match head.role {
                 None => 0,
                 Some(Role::Client) => wirespan_role::Client as u32,
@@ -397,9 +458,11 @@ const NO_HEAD: wirespan_head = wirespan_head {
     method: EMPTY,
     stream: 0,
     seq: 0,
+    has_seq: false,
     end: 0,
     error: EMPTY,
     sent_unix_ns: 0,
+    has_sent: false,
     hello_role: 0,
     hello_versions: EMPTY,
     headers: std::ptr::null(),
@@ -421,7 +484,9 @@ pub unsafe extern "C" fn wirespan_body_form(
     guard(|| {
         require_out("form", form)?;
         let known = match body_type {
-            b if b == wirespan_body::Binary as u32 => wirespan_form::Binary,
+            b if b == wirespan_body::Binary as u32 || b == wirespan_body::NoneBinary as u32 => {
+                wirespan_form::Binary
+            }
             b if b == wirespan_body::Text as u32
                 || b == wirespan_body::Json as u32
                 || b == wirespan_body::None as u32 =>

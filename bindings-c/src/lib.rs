@@ -17,6 +17,7 @@
 #![cfg_attr(not(feature = "otlp"), allow(unreachable_code, dead_code))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod baggage;
 pub mod carry;
 pub mod connection;
 pub mod envelope;

@@ -2,11 +2,14 @@
 
 use std::ffi::{CStr, c_char};
 
+use wirespan::envelope::{Body, Form};
 use wirespan::trace::{Baggage, SpanContext, TraceFlags, TraceParent, TraceState};
 use wirespan::{Error, ErrorKind};
 
 use crate::guard::Failure;
-use crate::types::{wirespan_context, wirespan_header, wirespan_span_context, wirespan_str};
+use crate::types::{
+    wirespan_body, wirespan_context, wirespan_header, wirespan_span_context, wirespan_str,
+};
 
 /// Writes an output.
 ///
@@ -244,6 +247,50 @@ pub(crate) unsafe fn context<'a>(context: *const wirespan_context) -> Result<Con
     };
     let baggage = (!baggage.is_empty()).then(|| Baggage::parse(baggage).0);
     Ok(ContextIn { span, baggage })
+}
+
+/// Borrows a body of a type (a `wirespan_body`).
+///
+/// # Safety
+///
+/// As for [`slice`].
+pub(crate) unsafe fn body<'a>(
+    name: &'static str,
+    body_type: u32,
+    data: *const u8,
+    length: usize,
+) -> Result<Body<'a>, Error> {
+    // SAFETY: as this function's.
+    let bytes = unsafe { slice(name, data, length) }?;
+    match body_type {
+        b if b == wirespan_body::Text as u32 => {
+            std::str::from_utf8(bytes).map(Body::Text).map_err(|_| {
+                Error::invalid_argument(name, "must be UTF-8 for a text: send bytes as binary")
+            })
+        }
+        b if b == wirespan_body::Binary as u32 => Ok(Body::Binary(bytes)),
+        b if b == wirespan_body::Json as u32 => Ok(Body::Json(bytes)),
+        b if b == wirespan_body::None as u32 => Ok(Body::None(Form::Text)),
+        b if b == wirespan_body::NoneBinary as u32 => Ok(Body::None(Form::Binary)),
+        _ => Err(no_such("body_type")),
+    }
+}
+
+/// Borrows texts with lengths, whose bytes may be any.
+///
+/// # Safety
+///
+/// As for [`slice`], for the array and for each of its texts.
+pub(crate) unsafe fn values<'a>(
+    data: *const wirespan_str,
+    count: usize,
+) -> Result<Vec<&'a [u8]>, Error> {
+    // SAFETY: as this function's.
+    let all: &[wirespan_str] = unsafe { slice("values", data, count) }?;
+    all.iter()
+        // SAFETY: as this function's.
+        .map(|value| unsafe { slice("values", value.data.cast::<u8>(), value.length) })
+        .collect()
 }
 
 /// Copies a result into the caller's buffer and reports its length, which is also reported when it does not fit.

@@ -41,6 +41,63 @@ pub unsafe extern "C" fn wirespan_traceparent_parse(
     })
 }
 
+/// Reads the values of all header fields `traceparent` of a message, in order: there may be one at most. Without any, the span is all
+/// zero.
+///
+/// Returns as `wirespan_traceparent_parse`; several are refused with the reason `duplicate`.
+///
+/// # Safety
+///
+/// `values` points to `count` texts, which may be any bytes; `span` points to memory for a context.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wirespan_traceparent_parse_values(
+    values: *const wirespan_str,
+    count: usize,
+    span: *mut wirespan_span_context,
+) -> wirespan_status {
+    guard(|| {
+        require_out("span", span)?;
+        // SAFETY: the caller vouches for the input.
+        let values = unsafe { pointers::values(values, count) }?;
+        let parsed = TraceParent::from_values(values.into_iter())?;
+        let shown = parsed.map_or(NO_SPAN, |parsed| {
+            let mut shown = show_span(&parsed.into(), true);
+            shown.trace_state = EMPTY;
+            shown
+        });
+        // SAFETY: the caller vouches for the output.
+        unsafe { write_out(span, shown) };
+        Ok(())
+    })
+}
+
+/// Reads the values of all header fields `tracestate` of a message, in order, and writes the list that is sent on into `buffer`, without
+/// a NUL: joined, empty members dropped, of a repeated key the first. `length` gets its length, which may be 0.
+///
+/// Returns `WIRESPAN_STATUS_MALFORMED` if the list does not follow the grammar or the limits; the error has the reason.
+/// `WIRESPAN_STATUS_BUFFER_TOO_SMALL` if `size` is too small (`length` then holds what is needed); 8192 bytes always do.
+///
+/// # Safety
+///
+/// `values` points to `count` texts, which may be any bytes; `buffer` points to `size` bytes; `length` to memory for a `size_t`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wirespan_tracestate_parse(
+    values: *const wirespan_str,
+    count: usize,
+    buffer: *mut c_char,
+    size: usize,
+    length: *mut usize,
+) -> wirespan_status {
+    guard(|| {
+        require_out("length", length)?;
+        // SAFETY: the caller vouches for the input.
+        let values = unsafe { pointers::values(values, count) }?;
+        let parsed = TraceState::from_values(values.into_iter())?;
+        // SAFETY: the caller vouches for the buffer.
+        unsafe { pointers::give_bytes(parsed.as_str().as_bytes(), buffer.cast(), size, length) }
+    })
+}
+
 /// Writes a `traceparent` into `buffer`, with a NUL behind it; `size` is at least `WIRESPAN_TRACEPARENT_LENGTH` + 1.
 ///
 /// Returns `WIRESPAN_STATUS_INVALID_ARGUMENT` if there is no span, `WIRESPAN_STATUS_BUFFER_TOO_SMALL` if `size` is too small.

@@ -189,8 +189,10 @@ pub enum wirespan_body {
     Binary = 2,
     /// One JSON value that the caller vouches for; it is not looked at.
     Json = 3,
-    /// No body.
+    /// No body. In a stream the message has the form that its direction used last, else it is a text.
     None = 4,
+    /// No body, as a binary message.
+    NoneBinary = 5,
 }
 
 /// What a stream is.

@@ -59,6 +59,7 @@ static void count_free(void *data) {
 }
 
 static void items_carry_their_context(void) {
+  const uint64_t sent_unix_ns = 1000;
   static char room[WIRESPAN_CONTEXT_BYTES];
   const char *const allowed[] = {"user"};
   wirespan_carry *carry = NULL;
@@ -82,7 +83,8 @@ static void items_carry_their_context(void) {
   CHECK_STATUS(WIRESPAN_STATUS_INVALID_ARGUMENT, wirespan_carry_free(carry));
   CHECK(freed == 1);
 
-  OK(wirespan_carry_to_headers(&context, "s-1", 1000, allowed, 1, room, sizeof room, &length, headers, &count));
+  OK(wirespan_carry_to_headers(&context, "s-1", &sent_unix_ns, allowed, 1, room, sizeof room, &length, headers,
+                               &count));
   CHECK(count == 4 && is_text(headers[1].name, "baggage") && is_text(headers[1].value, "user=j"));
   OK(wirespan_carry_from_headers(headers, count, NULL, 0, &carry));
   OK(wirespan_carry_restore(carry, 1500, &carried));
@@ -98,8 +100,17 @@ static void items_carry_their_context(void) {
   OK(wirespan_carry_free(carry));
 }
 
+static void envelope_of(wirespan_envelope *envelope, const char *message) {
+  OK(wirespan_envelope_read((const uint8_t *)message, strlen(message), WIRESPAN_FORM_TEXT, WIRESPAN_PEER_ANNOUNCED,
+                            envelope));
+}
+
 static void envelopes_are_written_read_and_converted(void) {
+  static char long_text[8190];
+  static unsigned char large[WIRESPAN_MAX_OVERHEAD];
   unsigned char text[512], binary[512];
+  wirespan_written written;
+  wirespan_header own;
   wirespan_head head;
   wirespan_envelope opened;
   size_t length, head_length;
@@ -109,8 +120,9 @@ static void envelopes_are_written_read_and_converted(void) {
   head.method = wirespan_str_of("order");
   head.stream = 1;
   head.end = WIRESPAN_END_COMPLETE;
-  OK(wirespan_envelope_write(&head, WIRESPAN_BODY_TEXT, (const uint8_t *)"not \"JSON\"", 10, text, sizeof text,
-                             &length));
+  OK(wirespan_envelope_write(&head, WIRESPAN_BODY_TEXT, (const uint8_t *)"not \"JSON\"", 10, text, sizeof text, &length,
+                             &written));
+  CHECK(!written.baggage_dropped && !written.tracestate_cut && written.own_dropped == 0);
   OK(wirespan_envelope_read(text, length, WIRESPAN_FORM_TEXT, WIRESPAN_PEER_ANNOUNCED, &opened));
   CHECK(opened.opened == WIRESPAN_OPENED_ENVELOPE && opened.is_text && opened.body_length == 10);
   CHECK(memcmp(opened.body, "not \"JSON\"", 10) == 0);
@@ -122,10 +134,27 @@ static void envelopes_are_written_read_and_converted(void) {
   OK(wirespan_envelope_read(binary, head_length, WIRESPAN_FORM_BINARY, WIRESPAN_PEER_ANNOUNCED, &opened));
   CHECK(opened.opened == WIRESPAN_OPENED_ENVELOPE && is_text(opened.head.method, "order"));
   OK(wirespan_envelope_read((const uint8_t *)"hello", 5, WIRESPAN_FORM_TEXT, WIRESPAN_PEER_ANNOUNCED, &opened));
-  CHECK(opened.opened == WIRESPAN_OPENED_PLAIN);
+  CHECK(opened.opened == WIRESPAN_OPENED_PLAIN && is_text(opened.reason, "ordinary"));
+  envelope_of(&opened,
+              "{\"headers\":{\"stream\":\"1\",\"seq\":\"0\",\"traceparent\":\"00-x\",\"end\":\"5\"},\"body\":1}");
+  CHECK(opened.opened == WIRESPAN_OPENED_ENVELOPE && opened.head.has_seq && !opened.head.has_sent);
+  CHECK(opened.drops.context_invalid && opened.drops.header_invalid == 1 && !opened.drops.header_repeated);
+  envelope_of(&opened, "{\"headers\":{\"stream\":1},\"body\":1}");
+  CHECK(opened.opened == WIRESPAN_OPENED_MALFORMED && is_text(opened.reason, "character"));
+  /* What does not fit is left out, and told. */
+  memset(long_text, 'b', sizeof long_text);
+  head.baggage.data = long_text;
+  head.baggage.length = sizeof long_text;
+  memcpy(long_text, "k=", 2);
+  own.name = wirespan_str_of("own");
+  own.value = head.baggage;
+  head.headers = &own;
+  head.header_count = 1;
+  OK(wirespan_envelope_write(&head, WIRESPAN_BODY_NONE_BINARY, NULL, 0, large, sizeof large, &length, &written));
+  CHECK(large[0] == 0xff && written.baggage_dropped && written.own_dropped == 0);
   head.method = wirespan_str_of("two words");
   CHECK_STATUS(WIRESPAN_STATUS_INVALID_ARGUMENT,
-               wirespan_envelope_write(&head, WIRESPAN_BODY_NONE, NULL, 0, text, sizeof text, &length));
+               wirespan_envelope_write(&head, WIRESPAN_BODY_NONE, NULL, 0, text, sizeof text, &length, NULL));
   check_error("method", "characters");
 }
 
@@ -159,15 +188,61 @@ static void streams_are_measured(void) {
   OK(wirespan_stream_metrics_free(other));
 }
 
+static void lists_of_values_are_read_and_written(void) {
+  wirespan_span_context span;
+  wirespan_baggage *baggage = NULL;
+  wirespan_baggage_member member;
+  wirespan_error error;
+  size_t length, dropped;
+  char text[64];
+  wirespan_str values[2] = {wirespan_str_of("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03"),
+                            wirespan_str_of("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03")};
+  OK(wirespan_traceparent_parse_values(values, 1, &span));
+  CHECK(span.flags == 3 && span.is_remote);
+  CHECK_STATUS(WIRESPAN_STATUS_MALFORMED, wirespan_traceparent_parse_values(values, 2, &span));
+  OK(wirespan_last_error(&error));
+  CHECK(strcmp(error.reason, "duplicate") == 0);
+  OK(wirespan_traceparent_parse_values(NULL, 0, &span));
+  CHECK(!wirespan_has_span(&span));
+
+  values[0] = wirespan_str_of("a=1,,b=2");
+  values[1] = wirespan_str_of("a=3");
+  OK(wirespan_tracestate_parse(values, 2, text, sizeof text, &length));
+  CHECK(length == 7 && memcmp(text, "a=1,b=2", 7) == 0);
+  CHECK_STATUS(WIRESPAN_STATUS_BUFFER_TOO_SMALL, wirespan_tracestate_parse(values, 2, text, 6, &length));
+  CHECK(length == 7);
+  values[1] = wirespan_str_of("A=3");
+  CHECK_STATUS(WIRESPAN_STATUS_MALFORMED, wirespan_tracestate_parse(values, 2, text, sizeof text, &length));
+
+  values[0] = wirespan_str_of("user=J%C3%BCrgen;p=1, a b=1");
+  OK(wirespan_baggage_parse(values, 1, &baggage, &dropped));
+  OK(wirespan_baggage_read_member(baggage, 0, &member));
+  CHECK(dropped == 1 && is_text(member.key, "user") && is_text(member.value, "J\xc3\xbcrgen") &&
+        is_text(member.properties, "p=1"));
+  OK(wirespan_baggage_read_member(baggage, 1, &member));
+  CHECK(member.key.length == 0);
+  member.key = wirespan_str_of("no token");
+  CHECK_STATUS(WIRESPAN_STATUS_INVALID_ARGUMENT, wirespan_baggage_insert(baggage, member));
+  check_error("key", "letters");
+  member.key = wirespan_str_of("tier");
+  member.value = wirespan_str_of("50%");
+  OK(wirespan_baggage_insert(baggage, member));
+  OK(wirespan_baggage_write(baggage, text, sizeof text, &length, &dropped));
+  CHECK(dropped == 0 && length == 31 && memcmp(text, "user=J%C3%BCrgen;p=1,tier=50%25", 31) == 0);
+  OK(wirespan_baggage_free(baggage));
+  CHECK_STATUS(WIRESPAN_STATUS_INVALID_ARGUMENT, wirespan_baggage_free(baggage));
+}
+
 int main(void) {
   uint64_t before = wirespan_clock_ns();
   traceparents_are_read_to_the_letter();
   contexts_go_through_headers();
   items_carry_their_context();
   envelopes_are_written_read_and_converted();
+  lists_of_values_are_read_and_written();
   streams_are_measured();
   CHECK(wirespan_live_objects() == 0 && wirespan_clock_ns() >= before);
   CHECK(strlen(wirespan_version()) >= 5);
-  printf("5 passed, 0 failed\n");
+  printf("6 passed, 0 failed\n");
   return 0;
 }

@@ -4,16 +4,15 @@ use std::ffi::c_char;
 
 use wirespan::Error;
 use wirespan::connection::{ContextRef, Fitted, Message, StreamKey};
-use wirespan::envelope::{Body, Form};
 use wirespan::trace::Baggage;
 
 use super::{CONNECTIONS, show_form, wirespan_connection};
 use crate::guard::{Failure, guard};
-use crate::pointers::{self, ContextIn, no_such, require_out, write_out};
+use crate::pointers::{self, ContextIn, require_out, write_out};
 use crate::spans::Spans;
 use crate::types::{
-    wirespan_body, wirespan_context, wirespan_form, wirespan_header, wirespan_plan,
-    wirespan_span_context, wirespan_status,
+    wirespan_context, wirespan_form, wirespan_header, wirespan_plan, wirespan_span_context,
+    wirespan_status,
 };
 
 /// A message to send. All zero but the body is a good start.
@@ -166,7 +165,7 @@ pub unsafe extern "C" fn wirespan_connection_send(
         // SAFETY: likewise.
         let (body, headers, context) = unsafe {
             (
-                body_of(message)?,
+                pointers::body("data", message.body_type, message.data, message.length)?,
                 pointers::own_headers(message.headers, message.header_count)?,
                 pointers::context(context)?,
             )
@@ -310,25 +309,4 @@ fn context_for<'a>(spans: &'a Spans, stream: u32, passed: &'a ContextIn<'_>) -> 
         context.trace_state = span.trace_state.as_str();
     }
     context
-}
-
-/// The body of a message.
-///
-/// # Safety
-///
-/// The message's pointers are valid during `'a`.
-unsafe fn body_of<'a>(message: &wirespan_message) -> Result<Body<'a>, Error> {
-    // SAFETY: as this function's.
-    let bytes = unsafe { pointers::slice("data", message.data, message.length) }?;
-    match message.body_type {
-        b if b == wirespan_body::Text as u32 => {
-            std::str::from_utf8(bytes).map(Body::Text).map_err(|_| {
-                Error::invalid_argument("data", "must be UTF-8 for a text: send bytes as binary")
-            })
-        }
-        b if b == wirespan_body::Binary as u32 => Ok(Body::Binary(bytes)),
-        b if b == wirespan_body::Json as u32 => Ok(Body::Json(bytes)),
-        b if b == wirespan_body::None as u32 => Ok(Body::None(Form::Text)),
-        _ => Err(no_such("body_type")),
-    }
 }

@@ -23,7 +23,8 @@ use crate::spans::Spans;
 use crate::tracer::{tracer_of, wirespan_tracer};
 use crate::types::{
     wirespan_form, wirespan_peer, wirespan_plain_policy, wirespan_plan, wirespan_role,
-    wirespan_span_callbacks, wirespan_span_context, wirespan_status, wirespan_summary,
+    wirespan_span_callbacks, wirespan_span_context, wirespan_status, wirespan_str,
+    wirespan_summary,
 };
 use crate::views::{Headers, PlanView, SpanEndView, show_summary};
 
@@ -306,6 +307,37 @@ pub unsafe extern "C" fn wirespan_connection_span_context(
         })?;
         // SAFETY: the caller vouches for the output.
         unsafe { write_out(context, shown) };
+        Ok(())
+    })
+}
+
+/// Gives the counter at position `index`, counted from 0: its name, which is static, and its value. Behind the last one the name is
+/// empty.
+///
+/// # Safety
+///
+/// `name` points to memory for a text, `value` to memory for a number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wirespan_connection_read_counter(
+    connection: *const wirespan_connection,
+    index: usize,
+    name: *mut wirespan_str,
+    value: *mut u32,
+) -> wirespan_status {
+    guard(|| {
+        require_out("name", name)?;
+        require_out("value", value)?;
+        let found = CONNECTIONS.with(connection, |side| {
+            Ok(side.core.counters().iter().nth(index))
+        })?;
+        let (shown, count) = found.map_or((pointers::EMPTY, 0), |(counter, count)| {
+            (pointers::show(counter.name()), count)
+        });
+        // SAFETY: the caller vouches for the outputs.
+        unsafe {
+            write_out(name, shown);
+            write_out(value, count);
+        }
         Ok(())
     })
 }

@@ -90,7 +90,7 @@ static char *forward(wirespan_form form, held_context *held, const char *body, s
   if (message == NULL) return NULL;
   head.span = held->context.span;
   head.baggage = held->context.baggage;
-  if (ok(wirespan_envelope_write(&head, type, (const uint8_t *)body, length, message, room, &written)) &&
+  if (ok(wirespan_envelope_write(&head, type, (const uint8_t *)body, length, message, room, &written, NULL)) &&
       ok(wirespan_envelope_read(message, written, form, WIRESPAN_PEER_ANNOUNCED, &envelope)) &&
       envelope.opened == WIRESPAN_OPENED_ENVELOPE) {
     arrived.span = envelope.head.span;
