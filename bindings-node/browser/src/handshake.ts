@@ -55,6 +55,8 @@ export class Handshake {
   peer: 'unknown' | 'announced' | 'always' = 'unknown';
   state: 'new' | 'open' | 'closed' = 'new';
   ready = false;
+  /** Of a client: it could announce itself neither by header, subprotocol nor query, so that it answers a hello (NG-8). */
+  silent = false;
   readonly streams: Stream[] = [];
   protected readonly isClient: boolean;
   protected earlier: Context | undefined;
@@ -159,12 +161,19 @@ export class Handshake {
     if (mode !== 'never') {
       const asked = !this.isClient && this.announcedBy === 'other';
       if (hello === 'first' || asked) this.sayHello();
-      this.acceptsHello = this.isClient ? !answer : !this.announcedBy && (this.saidHello || hello === 'expect');
+      this.acceptsHello = this.isClient
+        ? !answer && (!this.silent || this.saidHello || hello === 'expect')
+        : !this.announcedBy && (this.saidHello || hello === 'expect');
     }
     this.endSpan('handshake');
     const waits = this.isClient && this.acceptsHello && (subprotocol !== 'off' || query || hello === 'expect');
     if (waits) this.waitUntil = at + hello_wait;
     else this.ready = true;
+  }
+
+  /** A handshake that is not done has failed; one that is done is left alone. */
+  failIfNew(error: string): void {
+    if (this.state === 'new') this.failHandshake(error);
   }
 
   failHandshake(error: string): void {
@@ -237,7 +246,7 @@ export class Handshake {
     }
     this.peer = 'announced';
     if (session) this.nameSession(session, at);
-    if (!this.isClient && !this.saidHello) this.sayHello();
+    if ((!this.isClient || this.silent) && !this.saidHello) this.sayHello();
     return true;
   }
 

@@ -1,4 +1,5 @@
-//! Receives OTLP over HTTP and prints each span on a line: `wirespan-otlp-receiver [ADDRESS]` (default 127.0.0.1:4318).
+//! Receives OTLP over HTTP and prints each span on a line: `wirespan-otlp-receiver [--json] [ADDRESS]` (default 127.0.0.1:4318).
+//! With `--json` a line is what came by then, in OTLP's JSON mapping.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -8,14 +9,21 @@ use std::time::Duration;
 use wirespan_conformance::receiver::{Limits, Receiver};
 
 fn main() -> ExitCode {
-    let argument = std::env::args()
-        .nth(1)
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let is_json = arguments.first().is_some_and(|first| first == "--json");
+    if is_json {
+        arguments.remove(0);
+    }
+    let argument = arguments
+        .pop()
         .unwrap_or_else(|| "127.0.0.1:4318".to_owned());
     let Ok(address) = argument.parse::<SocketAddr>() else {
-        eprintln!("usage: wirespan-otlp-receiver [ADDRESS:PORT]; {argument:?} is no address");
+        eprintln!(
+            "usage: wirespan-otlp-receiver [--json] [ADDRESS:PORT]; {argument:?} is no address"
+        );
         return ExitCode::from(2);
     };
-    match run(address) {
+    match run(address, is_json) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read the output has gone.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
@@ -26,7 +34,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(address: SocketAddr) -> io::Result<()> {
+fn run(address: SocketAddr, is_json: bool) -> io::Result<()> {
     let receiver = Receiver::bind(address, Limits::default())?;
     let mut out = io::stdout().lock();
     writeln!(out, "ready {}", receiver.address().port())?;
@@ -37,8 +45,13 @@ fn run(address: SocketAddr) -> io::Result<()> {
             |received| !received.spans.is_empty(),
             Duration::from_secs(3600),
         );
-        for span in store.take().spans {
-            writeln!(out, "{span}")?;
+        let received = store.take();
+        if is_json {
+            writeln!(out, "{}", received.to_otlp_json())?;
+        } else {
+            for span in received.spans {
+                writeln!(out, "{span}")?;
+            }
         }
         out.flush()?;
     }

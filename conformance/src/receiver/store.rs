@@ -38,6 +38,21 @@ pub struct Received {
     raw: Vec<ResourceSpans>,
 }
 
+impl Received {
+    /// What was received, as one `ExportTraceServiceRequest` in OTLP's JSON mapping, on one line.
+    #[must_use]
+    pub fn to_otlp_json(&self) -> String {
+        // Writing into memory fails only for maps with keys that are no strings, which OTLP does not have.
+        serde_json::to_string(&self.request()).unwrap_or_default()
+    }
+
+    fn request(&self) -> ExportTraceServiceRequest {
+        ExportTraceServiceRequest {
+            resource_spans: self.raw.clone(),
+        }
+    }
+}
+
 /// Spans of a request that were not taken.
 pub(super) struct Rejected {
     pub(super) spans: usize,
@@ -144,14 +159,10 @@ impl Store {
         std::mem::take(&mut *self.lock())
     }
 
-    /// Everything taken, as one `ExportTraceServiceRequest` in OTLP's JSON mapping.
+    /// Everything taken, as one `ExportTraceServiceRequest` in OTLP's JSON mapping, for people.
     #[must_use]
     pub fn to_otlp_json(&self) -> String {
-        let request = ExportTraceServiceRequest {
-            resource_spans: self.lock().raw.clone(),
-        };
-        // Writing into memory fails only for maps with keys that are no strings, which OTLP does not have.
-        serde_json::to_string_pretty(&request).unwrap_or_default()
+        serde_json::to_string_pretty(&self.lock().request()).unwrap_or_default()
     }
 
     // A panic of another thread leaves a state that is whole: every change above is made of pushes and additions.
