@@ -65,6 +65,8 @@ int main(int argc, char **argv) {
   target.host = endpoint.address = argv[1];
   target.port = atoi(argv[2]);
   target.path = "/";
+  target.ssl_flags = 0;
+  target.vhost = NULL;
   endpoint.port = (uint16_t)target.port;
   self.method = argv[3];
   self.text = argv[4];

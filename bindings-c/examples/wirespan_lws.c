@@ -411,6 +411,8 @@ wirespan_lws *wirespan_lws_connect(struct lws_context *context, const char *prot
   info.path = target->path;
   info.host = target->host;
   info.origin = target->host;
+  info.ssl_connection = target->ssl_flags;
+  info.vhost = target->vhost;
   info.protocol = NULL;
   info.local_protocol_name = protocol_name;
   info.retry_and_idle_policy = &liveness;

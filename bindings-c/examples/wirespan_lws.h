@@ -48,6 +48,8 @@ typedef struct wirespan_lws_target {
   const char *host;
   int port;
   const char *path;
+  int ssl_flags;           /* LCCSCF_USE_SSL and its like for wss, else 0 */
+  struct lws_vhost *vhost; /* NULL takes the context's first one */
 } wirespan_lws_target;
 
 /* Put this into the lws_protocols of the context that connects. */

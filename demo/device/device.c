@@ -306,7 +306,7 @@ static int serve(device *self, const wirespan_tracer *tracer, const char *host, 
   static const char *const methods[] = {"confirm"};
   struct lws_context_creation_info info;
   wirespan_lws_handlers handlers;
-  wirespan_lws_target target = {host, port, path};
+  wirespan_lws_target target = {host, port, path, 0, NULL};
   wirespan_endpoint endpoint = {host, (uint16_t)port};
   wirespan_connection *connection;
   memset(&info, 0, sizeof info);
