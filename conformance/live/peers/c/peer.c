@@ -9,12 +9,6 @@
 #include "peer.h"
 
 struct lws_context *context;
-struct lws_vhost *deflating;
-/* Without context takeover: with it, a server of libwebsockets 4.1.6 did not hand over what it had inflated. */
-const struct lws_extension extensions[] = {
-    {"permessage-deflate", lws_extension_callback_pm_deflate,
-     "permessage-deflate; client_no_context_takeover; server_no_context_takeover"},
-    {NULL, NULL, NULL}};
 wirespan_tracer *tracer;
 
 /* Lines that were read and wait for the thread of the connections. */
@@ -93,9 +87,6 @@ int main(int argc, char **argv) {
   lws_set_log_level(LLL_ERR, NULL);
   context = lws_create_context(&info);
   input.lines = json_array();
-  info.vhost_name = "deflating";
-  info.extensions = extensions;
-  deflating = context != NULL ? lws_create_vhost(context, &info) : NULL;
   if (context == NULL || wirespan_tracer_new(argc > 1 ? argv[1] : "c", NULL, &tracer) != WIRESPAN_STATUS_OK) return 1;
   start_worker();
   pthread_create(&reader, NULL, read_lines, NULL);

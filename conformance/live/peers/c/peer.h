@@ -67,8 +67,6 @@ typedef struct server {
 } server;
 
 extern struct lws_context *context;
-extern struct lws_vhost *deflating; /* of clients that compress */
-extern const struct lws_extension extensions[];
 extern wirespan_tracer *tracer;
 
 /* Lines. `answer` takes the value over, `answer_error` what went wrong; both end the command. */
@@ -95,7 +93,7 @@ json_t *show_span_context(const wirespan_span_context *span);
 /* Connections. */
 conn *conn_of(wirespan_lws *lws);
 conn *new_client(const char *name);
-wirespan_status start_client(conn *made, const char *url, bool deflates, wirespan_options *options,
+wirespan_status start_client(conn *made, const char *url, wirespan_options *options,
                              const wirespan_span_context *parent);
 conn *find_client(json_t *command);
 

@@ -132,7 +132,7 @@ static void relay(served *self, const wirespan_received *message) {
   onward->on_ready =
       call_for(self, onward, new_body(json_string_value(text), json_string_length(text), WIRESPAN_FORM_TEXT));
   self->onward = onward;
-  if (start_client(onward, field(order, "url"), false, NULL, &parent.span) != WIRESPAN_STATUS_OK) {
+  if (start_client(onward, field(order, "url"), NULL, &parent.span) != WIRESPAN_STATUS_OK) {
     wirespan_lws_fail(self->on->lws, self->stream, "io");
   }
   json_decref(order);
