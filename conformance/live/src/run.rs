@@ -232,6 +232,16 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Waits until the server has ended a span of this scenario; what it must be is compared later.
+    pub(crate) async fn ended(&self, name: &str) -> Result<(), String> {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.spans().iter().any(|span| span.name == name) && Instant::now() < deadline {
+            self.server.ask("flush", json!({})).await?;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
     /// The spans of the scenario's trace, and those of traces that link into it (a transfer's receiver is a root).
     fn spans(&self) -> Vec<Span> {
         let wanted = self
