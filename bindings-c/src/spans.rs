@@ -5,7 +5,7 @@ use std::ffi::c_void;
 
 use wirespan::Error;
 use wirespan::connection::{Attribute, Parent, Plan, SpanEnd, SpanKey};
-use wirespan::trace::{Baggage, SpanContext, TraceState};
+use wirespan::trace::{Baggage, SpanContext, TraceParent, TraceState};
 
 use crate::pointers::{self, NO_SPAN, SpanRef};
 use crate::tracer::ConnectionTracer;
@@ -39,6 +39,19 @@ unsafe impl Send for Callbacks {}
 struct OpenSpan {
     made: Made,
     context: Option<SpanContext>,
+}
+
+impl OpenSpan {
+    /// Keeps that the trace id is random, which is true of the whole trace (SPEC TC-15), where the tracer of the application forgot it.
+    fn in_trace_of(mut self, parent: Option<TraceParent>) -> Self {
+        if let (Some(context), Some(parent)) = (&mut self.context, parent)
+            && parent.flags.is_random()
+            && context.trace_parent.trace_id == parent.trace_id
+        {
+            context.trace_parent.flags = context.trace_parent.flags.with_random();
+        }
+        self
+    }
 }
 
 enum Made {
@@ -109,6 +122,7 @@ impl Spans {
     ) -> PlanView {
         let span = plan.span;
         let parent = self.parent(&plan, current, baggage);
+        let parent_span = parent.span.as_ref().map(|span| span.trace_parent);
         let made = match &self.maker {
             Maker::Tracer(tracer) => {
                 let connection = match self.open.get(&SpanKey::CONNECTION.number()) {
@@ -128,7 +142,7 @@ impl Spans {
         };
         let view = PlanView::new(plan, parent);
         let made = match &self.maker {
-            Maker::Callbacks(callbacks) => Some(callbacks.start(&view)),
+            Maker::Callbacks(callbacks) => Some(callbacks.start(&view).in_trace_of(parent_span)),
             _ => made,
         };
         if let Some(made) = made {

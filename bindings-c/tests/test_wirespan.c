@@ -126,6 +126,41 @@ static void a_call_goes_both_ways_and_makes_its_spans(void) {
   CHECK(made.started == 4 && made.ended == 4);
 }
 
+/* A tracer that knows level 1 alone, as many do: the flag that the trace id is random is lost in its spans. */
+static void *start_child(void *user_data, const wirespan_plan *plan, wirespan_span_context *context) {
+  void *span = start_span(user_data, plan, context);
+  if (wirespan_has_span(&plan->parent_context.span)) {
+    memcpy(context->trace_id, plan->parent_context.span.trace_id, sizeof context->trace_id);
+  }
+  return span;
+}
+
+static void use_forgetful_callbacks(side *a, side *b, void *user) {
+  wirespan_span_callbacks callbacks;
+  (void)user;
+  memset(&callbacks, 0, sizeof callbacks);
+  callbacks.user_data = &made;
+  callbacks.start = start_child;
+  callbacks.end = end_span;
+  OK(wirespan_connection_use_callbacks((a != NULL ? a : b)->connection, &callbacks));
+}
+
+static void the_random_flag_of_a_trace_is_kept(void) {
+  wirespan_span_context current = a_span(9), child;
+  uint32_t stream;
+  memset(&made, 0, sizeof made);
+  connect_sides(&client, &server, NULL, NULL, NULL, use_forgetful_callbacks, NULL);
+  current.flags = 3;
+  OK(wirespan_connection_plan_call(client.connection, "order", &current, client.now_ns, &stream, NULL));
+  OK(wirespan_connection_span_context(client.connection, stream, &child));
+  CHECK(child.trace_id[0] == 9 && child.flags == 3);
+  current.flags = 1;
+  OK(wirespan_connection_plan_call(client.connection, "order", &current, client.now_ns, &stream, NULL));
+  OK(wirespan_connection_span_context(client.connection, stream, &child));
+  CHECK(child.flags == 1);
+  free_sides(&client, &server);
+}
+
 static void spans_that_are_open_end_when_the_connection_is_freed(void) {
   uint32_t stream;
   memset(&made, 0, sizeof made);
@@ -419,6 +454,7 @@ static void garbage_is_delivered_as_it_is(void) {
 int main(void) {
   CHECK(wirespan_live_objects() == 0);
   a_call_goes_both_ways_and_makes_its_spans();
+  the_random_flag_of_a_trace_is_kept();
   spans_that_are_open_end_when_the_connection_is_freed();
   without_callbacks_the_application_acts_on_plans();
   a_small_buffer_changes_nothing();
@@ -429,6 +465,6 @@ int main(void) {
   wrong_handles_are_refused();
   garbage_is_delivered_as_it_is();
   CHECK(wirespan_live_objects() == 0);
-  printf("10 passed, 0 failed\n");
+  printf("11 passed, 0 failed\n");
   return 0;
 }
