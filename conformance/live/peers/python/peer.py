@@ -135,11 +135,14 @@ class Peer:
 
     async def slow(self, call: wirespan.Call) -> None:
         await call.send(body_of(await call.recv()))
-        with contextlib.suppress(wirespan.WirespanError, TimeoutError):
-            async with asyncio.timeout(10):
-                while await call.recv() is not None:
-                    pass
-                await call.connection.wait_closed()
+
+        async def ended() -> None:
+            while await call.recv() is not None:
+                pass
+            await call.connection.wait_closed()
+
+        with contextlib.suppress(wirespan.WirespanError, asyncio.TimeoutError):
+            await asyncio.wait_for(ended(), 10)
 
     async def confirm(self, call: wirespan.Call) -> None:
         await call.send(body_of(await call.recv()))
