@@ -334,6 +334,8 @@ static void lost(wirespan_lws *lws) {
 void wirespan_lws_established(wirespan_lws *lws, struct lws *wsi) {
   wirespan_connection_state state;
   lws->wsi = wsi;
+  /* It may have been told to close before it was open. */
+  if (lws->is_closing) lws_callback_on_writable(wsi);
   wirespan_lws_act(lws);
   if (wirespan_connection_read_state(lws->connection, &state) == WIRESPAN_STATUS_OK && state.is_ready) {
     wirespan_lws_now_ready(lws);

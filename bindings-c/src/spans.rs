@@ -42,13 +42,10 @@ struct OpenSpan {
 }
 
 impl OpenSpan {
-    /// Keeps that the trace id is random, which is true of the whole trace (SPEC TC-15), where the tracer of the application forgot it.
+    /// Keeps what the application's tracer may have forgotten of the trace.
     fn in_trace_of(mut self, parent: Option<TraceParent>) -> Self {
-        if let (Some(context), Some(parent)) = (&mut self.context, parent)
-            && parent.flags.is_random()
-            && context.trace_parent.trace_id == parent.trace_id
-        {
-            context.trace_parent.flags = context.trace_parent.flags.with_random();
+        if let (Some(context), Some(parent)) = (&mut self.context, parent) {
+            context.trace_parent = parent.keep_random(context.trace_parent);
         }
         self
     }

@@ -87,7 +87,7 @@ static inline void push_out(side *self, wirespan_form form, const unsigned char 
   self->out_count++;
 }
 
-static inline void poll(side *self) {
+static inline void poll_events(side *self) {
   wirespan_event event;
   for (;;) {
     OK(wirespan_connection_poll_event(self->connection, &event));
@@ -127,7 +127,7 @@ static inline void send_bytes(side *self, uint32_t stream, wirespan_body type, c
   OK(wirespan_connection_send(self->connection, stream, &message, NULL, self->now_ns, buffer, sizeof buffer, &length,
                               &form));
   push_out(self, form, buffer, length);
-  poll(self);
+  poll_events(self);
 }
 
 /* Makes two sides that know each other; whoever makes the spans is set by the caller in `prepare`. */
@@ -169,8 +169,8 @@ static inline void connect_sides(side *client, side *server, const wirespan_opti
   OK(wirespan_connection_open_server(server->connection, server->now_ns));
   OK(wirespan_connection_open_client(client->connection, headers, count, client->now_ns));
   OK(wirespan_request_free(request));
-  poll(client);
-  poll(server);
+  poll_events(client);
+  poll_events(server);
 }
 
 static inline void free_sides(side *client, side *server) {

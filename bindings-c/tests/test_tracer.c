@@ -42,10 +42,10 @@ static void spans_of_both_roles_are_exported(const char *endpoint) {
   stream = received.stream;
   CHECK(memcmp(received.context.span.trace_id, parent.span.trace_id, 16) == 0);
   OK(wirespan_connection_fail(server.connection, stream, "SoldOut", server.now_ns));
-  poll(&server);
+  poll_events(&server);
   OK(wirespan_connection_receive(client.connection, server.out[0].bytes, server.out[0].length, server.out[0].form,
                                  client.now_ns, &received));
-  poll(&client);
+  poll_events(&client);
   free_sides(&client, &server);
   OK(wirespan_span_finish(span, NULL));
   CHECK_STATUS(WIRESPAN_STATUS_INVALID_ARGUMENT, wirespan_span_finish(span, NULL));

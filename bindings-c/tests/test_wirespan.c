@@ -63,14 +63,15 @@ static void end_span(void *user_data, void *span, const wirespan_span_end *end) 
   }
 }
 
+/* `user` are the callbacks, or NULL for those above. */
 static void use_callbacks(side *a, side *b, void *user) {
   wirespan_span_callbacks callbacks;
-  (void)user;
   memset(&callbacks, 0, sizeof callbacks);
   callbacks.user_data = &made;
   callbacks.start = start_span;
   callbacks.is_recording = is_recording;
   callbacks.end = end_span;
+  if (user != NULL) callbacks = *(const wirespan_span_callbacks *)user;
   OK(wirespan_connection_use_callbacks((a != NULL ? a : b)->connection, &callbacks));
 }
 
@@ -106,20 +107,20 @@ static void a_call_goes_both_ways_and_makes_its_spans(void) {
   CHECK(made.kinds[3] == WIRESPAN_SPAN_KIND_SERVER);
   stream = received.stream;
   received = deliver(&client, 1, &server);
-  poll(&server);
+  poll_events(&server);
   CHECK(received.stream == stream && is_payload(&received, "speech") && !received.is_opening);
   CHECK(received.payload == client.out[1].bytes + received.payload_offset);
   CHECK(server.read_ends == 1 && server.read_status == WIRESPAN_STATUS_OK);
 
   send_bytes(&server, stream, WIRESPAN_BODY_JSON, "{\"ok\":1e400}", false);
   OK(wirespan_connection_leave(server.connection, stream, server.now_ns));
-  poll(&server);
+  poll_events(&server);
   CHECK(server.out_count == 2 && made.ended == 3 && strcmp(made.outcomes[3], "complete") == 0);
   CHECK(made.received_chunks[3] == 2 && !made.is_error[3]);
   received = deliver(&server, 0, &client);
   CHECK(is_payload(&received, "{\"ok\":1e400}"));
   deliver(&server, 1, &client);
-  poll(&client);
+  poll_events(&client);
   CHECK(client.read_ends == 1 && client.read_status == WIRESPAN_STATUS_OK && made.ended == 4);
   CHECK(made.received_chunks[2] == 1 && made.asked == 4);
   free_sides(&client, &server);
@@ -135,21 +136,12 @@ static void *start_child(void *user_data, const wirespan_plan *plan, wirespan_sp
   return span;
 }
 
-static void use_forgetful_callbacks(side *a, side *b, void *user) {
-  wirespan_span_callbacks callbacks;
-  (void)user;
-  memset(&callbacks, 0, sizeof callbacks);
-  callbacks.user_data = &made;
-  callbacks.start = start_child;
-  callbacks.end = end_span;
-  OK(wirespan_connection_use_callbacks((a != NULL ? a : b)->connection, &callbacks));
-}
-
 static void the_random_flag_of_a_trace_is_kept(void) {
+  wirespan_span_callbacks forgetful = {&made, start_child, NULL, NULL, end_span};
   wirespan_span_context current = a_span(9), child;
   uint32_t stream;
   memset(&made, 0, sizeof made);
-  connect_sides(&client, &server, NULL, NULL, NULL, use_forgetful_callbacks, NULL);
+  connect_sides(&client, &server, NULL, NULL, NULL, use_callbacks, &forgetful);
   current.flags = 3;
   OK(wirespan_connection_plan_call(client.connection, "order", &current, client.now_ns, &stream, NULL));
   OK(wirespan_connection_span_context(client.connection, stream, &child));
@@ -196,7 +188,7 @@ static void without_callbacks_the_application_acts_on_plans(void) {
   } while (event.event_type != WIRESPAN_EVENT_TYPE_SPAN_END);
   OK(wirespan_connection_span_end(client.connection, &end));
   CHECK(end->span == stream && end->is_error && is_text(end->error_type, "Broken"));
-  poll(&client);
+  poll_events(&client);
   CHECK_STATUS(WIRESPAN_STATUS_INVALID_STATE, wirespan_connection_span_end(client.connection, &end));
   free_sides(&client, &server);
 }
@@ -251,9 +243,9 @@ static void ends_are_told(void) {
   send_bytes(&client, stream, WIRESPAN_BODY_TEXT, "1", false);
   received = deliver(&client, 0, &server);
   OK(wirespan_connection_cancel(server.connection, received.stream, server.now_ns));
-  poll(&server);
+  poll_events(&server);
   deliver(&server, 0, &client);
-  poll(&client);
+  poll_events(&client);
   CHECK(client.read_ends == 1 && client.read_status == WIRESPAN_STATUS_CANCELLED && client.span_error[0] == '\0');
   client.out_count = server.out_count = 0;
 
@@ -261,21 +253,21 @@ static void ends_are_told(void) {
   send_bytes(&client, stream, WIRESPAN_BODY_TEXT, "2", false);
   received = deliver(&client, 0, &server);
   OK(wirespan_connection_fail(server.connection, received.stream, "SoldOut", server.now_ns));
-  poll(&server);
+  poll_events(&server);
   deliver(&server, 0, &client);
-  poll(&client);
+  poll_events(&client);
   CHECK(client.read_status == WIRESPAN_STATUS_REMOTE && strcmp(client.read_error, "SoldOut") == 0);
 
   OK(wirespan_connection_plan_call(client.connection, "order", NULL, client.now_ns, &stream, NULL));
   OK(wirespan_connection_next_deadline(client.connection, &deadline));
   CHECK(deadline > client.now_ns && deadline != UINT64_MAX);
   OK(wirespan_connection_on_time(client.connection, deadline));
-  poll(&client);
+  poll_events(&client);
   CHECK(client.read_status == WIRESPAN_STATUS_TIMEOUT && client.last_read_end == stream);
 
   OK(wirespan_connection_plan_call(client.connection, "order", NULL, client.now_ns, &stream, NULL));
   OK(wirespan_connection_on_close(client.connection, 0, NULL, 0, client.now_ns));
-  poll(&client);
+  poll_events(&client);
   CHECK(client.read_status == WIRESPAN_STATUS_CLOSED && client.last_span_end == stream);
   CHECK_STATUS(WIRESPAN_STATUS_CLOSED,
                wirespan_connection_plan_call(client.connection, NULL, NULL, client.now_ns, &stream, NULL));
@@ -295,10 +287,10 @@ static void a_reader_that_stalls_pauses_reading(void) {
     send_bytes(&client, stream, WIRESPAN_BODY_TEXT, "1", false);
     stream = deliver(&client, i, &server).stream;
   }
-  poll(&server);
+  poll_events(&server);
   CHECK(server.pauses == 1 && server.resumes == 0);
   OK(wirespan_connection_take(server.connection, stream, 1, server.now_ns));
-  poll(&server);
+  poll_events(&server);
   CHECK(server.resumes == 1);
   free_sides(&client, &server);
 }
@@ -424,7 +416,7 @@ static void garbage_is_delivered_as_it_is(void) {
     memcpy(exact, texts[i], strlen(texts[i]) + 1);
     OK(wirespan_connection_receive(server.connection, (const uint8_t *)exact, strlen(exact), WIRESPAN_FORM_TEXT,
                                    server.now_ns, &received));
-    poll(&server);
+    poll_events(&server);
     free(exact);
   }
   for (round = 0; round < 5000; round++) {
@@ -444,7 +436,7 @@ static void garbage_is_delivered_as_it_is(void) {
       CHECK(received.payload_offset + received.payload_length <= length);
       CHECK(received.payload == exact + received.payload_offset);
     }
-    poll(&server);
+    poll_events(&server);
     server.out_count = 0;
     free(exact);
   }

@@ -12,7 +12,10 @@ use wirespan_conformance::trace::Span;
 use crate::programs::under_valgrind;
 use crate::{built, root, run, scratch};
 
-/// Builds an application of the examples on the layer.
+/// What every application on the layer is built from.
+const LAYER: &[&str] = &["examples/wirespan_lws.c"];
+
+/// Builds an application on the layer; its sources are named from the binding's folder.
 fn build(name: &str, sources: &[&str]) -> PathBuf {
     let output = scratch(&format!("lws-{name}")).join(name);
     let library = built();
@@ -29,11 +32,9 @@ fn build(name: &str, sources: &[&str]) -> PathBuf {
         ])
         .arg("-I")
         .arg(root().join("include"))
-        .args(
-            sources
-                .iter()
-                .map(|source| root().join("examples").join(source)),
-        )
+        .arg("-I")
+        .arg(root().join("examples"))
+        .args(sources.iter().map(|source| root().join(source)))
         .arg("-o")
         .arg(&output)
         .arg("-L")
@@ -54,7 +55,11 @@ impl Server {
     fn start(receiver: &Receiver) -> Self {
         let program = build(
             "server",
-            &["server.c", "wirespan_lws.c", "wirespan_lws_server.c"],
+            &[
+                LAYER,
+                &["examples/server.c", "examples/wirespan_lws_server.c"],
+            ]
+            .concat(),
         );
         let mut child = under_valgrind(&program)
             .arg("0")
@@ -102,7 +107,7 @@ fn one<'a>(spans: &'a [Span], name: &str, kind: &str) -> &'a Span {
 fn a_server_serves_a_client_and_both_export_one_trace() {
     let receiver = Receiver::start().unwrap();
     let server = Server::start(&receiver);
-    let client = build("client", &["client.c", "wirespan_lws.c"]);
+    let client = build("client", &[LAYER, &["examples/client.c"]].concat());
     let port = server.port.to_string();
     let printed = run(under_valgrind(&client)
         .args(["127.0.0.1", &port, "echo", "two large pizzas"])
@@ -151,7 +156,7 @@ fn server_port(port: &str) -> i64 {
 fn what_goes_wrong_between_them_is_told_and_harms_no_other_connection() {
     let receiver = Receiver::start().unwrap();
     let server = Server::start(&receiver);
-    let client = build("other-client", &["client.c", "wirespan_lws.c"]);
+    let client = build("other-client", &[LAYER, &["examples/client.c"]].concat());
     let port = server.port.to_string();
     let call = |method: &str| {
         Command::new(&client)
@@ -214,4 +219,15 @@ fn what_goes_wrong_between_them_is_told_and_harms_no_other_connection() {
             .count()
             >= 4
     );
+}
+
+#[test]
+#[ignore = "needs the built library: make -C bindings-c test"]
+fn sessions_move_and_readers_that_are_behind_lose_nothing() {
+    let sources = [
+        LAYER,
+        &["tests/test_lws.c", "examples/wirespan_lws_server.c"],
+    ];
+    let test = build("test-lws", &sources.concat());
+    assert_eq!(run(&mut under_valgrind(&test)), "3 passed, 0 failed\n");
 }

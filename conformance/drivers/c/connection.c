@@ -252,18 +252,9 @@ static void show_additions(const wirespan_additions *additions, json_t *result) 
 
 /* What the application does. */
 
-static wirespan_context sent_context(json_t *step) {
-  wirespan_span_context *span = context_of(json_object_get(step, "context"));
-  wirespan_context context;
-  memset(&context, 0, sizeof context);
-  if (span != NULL) context.span = *span;
-  context.baggage = baggage_of(json_object_get(step, "baggage"));
-  return context;
-}
-
 static void send_message(json_t *step, side *at, json_t *result) {
   wirespan_message message;
-  wirespan_context context = sent_context(step);
+  wirespan_context context = whole_context_of(step);
   wirespan_str body;
   wirespan_form form;
   size_t size, length;
@@ -467,7 +458,7 @@ static void act(json_t *step, side *at, json_t *result) {
   } else if (IS("send")) {
     send_message(step, at, result);
   } else if (IS("end")) {
-    context = sent_context(step);
+    context = whole_context_of(step);
     ok(wirespan_connection_end(c, stream_of(step, "stream"), &context, now));
   } else if (IS("leave")) {
     ok(wirespan_connection_leave(c, stream_of(step, "stream"), now));

@@ -44,6 +44,8 @@ wirespan_str body_of(json_t *body, uint32_t *body_type);
 wirespan_span_context *context_of(json_t *context);
 /* The value of a baggage header that says what an object of names and values says. */
 wirespan_str baggage_of(json_t *object);
+/* The `context` and the `baggage` of an object. */
+wirespan_context whole_context_of(json_t *object);
 
 /* Writing it. `add` leaves out what is absent, empty or zero, and takes the value over. */
 void add(json_t *object, const char *name, json_t *value);

@@ -225,18 +225,9 @@ json_t *envelope_convert(json_t *input) {
 
 /* Queues. */
 
-static wirespan_context carried_context(json_t *input) {
-  wirespan_span_context *span = context_of(json_object_get(input, "context"));
-  wirespan_context context;
-  memset(&context, 0, sizeof context);
-  if (span != NULL) context.span = *span;
-  context.baggage = baggage_of(json_object_get(input, "baggage"));
-  return context;
-}
-
 /* The headers of an item, whose values stand in scratch memory. */
 static wirespan_header *item_headers(json_t *item, json_t *baggage_out, size_t *count) {
-  wirespan_context context = carried_context(item);
+  wirespan_context context = whole_context_of(item);
   wirespan_header *headers = scratch(5 * sizeof *headers);
   char *room = scratch(WIRESPAN_CONTEXT_BYTES);
   size_t name_count, length;

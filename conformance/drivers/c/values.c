@@ -156,6 +156,15 @@ wirespan_str baggage_of(json_t *object) {
   return written;
 }
 
+wirespan_context whole_context_of(json_t *object) {
+  wirespan_span_context *span = context_of(json_object_get(object, "context"));
+  wirespan_context context;
+  memset(&context, 0, sizeof context);
+  if (span != NULL) context.span = *span;
+  context.baggage = baggage_of(json_object_get(object, "baggage"));
+  return context;
+}
+
 /* Writing. */
 
 static bool is_empty(const json_t *value) {

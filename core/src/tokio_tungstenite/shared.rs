@@ -216,7 +216,7 @@ impl Shared {
         context
     }
 
-    /// Starts the spans that a handshake asks for, and gives the context of the innermost.
+    /// Starts the spans that a handshake asks for.
     pub(super) fn start_handshake(&self, plans: Vec<Plan>, current: &OtelContext) {
         let mut guard = self.lock();
         for plan in plans {

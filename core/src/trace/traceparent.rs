@@ -92,6 +92,16 @@ impl TraceParent {
         })
     }
 
+    /// The ids and flags of a span under this one, with the random flag where the tracer that made it forgot that the trace id is
+    /// random: that is true of the whole trace (W3C Trace Context level 2, 3.2.2.5.2; SPEC TC-15).
+    #[must_use]
+    pub fn keep_random(self, mut child: Self) -> Self {
+        if self.flags.is_random() && child.trace_id == self.trace_id {
+            child.flags = child.flags.with_random();
+        }
+        child
+    }
+
     /// Reads the value of a `traceparent`. Space and tab around it are accepted; a later version is read as far as
     /// version 00 goes.
     ///
@@ -406,6 +416,19 @@ mod tests {
             let parsed = TraceParent::new([1; 16], [1; 8], flags).unwrap();
             assert_eq!(parsed.to_header()[FLAGS..], format!("{:02x}", bits & 3));
         }
+    }
+
+    #[test]
+    fn a_trace_id_stays_random_as_long_as_it_is_the_same() {
+        let made = |trace: u8, bits| {
+            TraceParent::new([trace; 16], [9; 8], TraceFlags::from_bits(bits)).unwrap()
+        };
+        let kept = |parent: TraceParent, child| parent.keep_random(child).flags.bits();
+        assert_eq!(kept(made(1, 2), made(1, 0)), 2);
+        assert_eq!(kept(made(1, 3), made(1, 1)), 3);
+        assert_eq!(kept(made(1, 1), made(1, 0)), 0);
+        assert_eq!(kept(made(1, 0), made(1, 2)), 2);
+        assert_eq!(kept(made(2, 2), made(1, 1)), 1);
     }
 
     #[test]
