@@ -6,7 +6,7 @@ export CARGO_TERM_COLOR ?= auto
 
 LANGUAGES := core bindings-python bindings-node bindings-c
 # The parts in the order in which they build on each other.
-PARTS := $(LANGUAGES) conformance demo
+PARTS := $(LANGUAGES) bindings-uniffi conformance demo
 
 .PHONY: help demo test conformance live w3c bench lint build tools clean $(PARTS:%=test-%) $(LANGUAGES:%=bench-%)
 

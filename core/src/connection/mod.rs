@@ -317,6 +317,12 @@ impl Connection {
         self.events.pop_front()
     }
 
+    /// Tells whether [`Connection::poll_event`] has something to give, for hosts to which asking for it costs a call.
+    #[must_use]
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     fn require_open(&self) -> Result<(), Error> {
         match self.state {
             State::Open => Ok(()),

@@ -17,3 +17,14 @@ fn keys_that_begin_again_spare_open_streams_and_the_connections_own_spans() {
     );
     assert_eq!(connection.open_streams(), 3);
 }
+
+#[test]
+fn a_host_can_ask_whether_there_are_events_before_it_polls_them() {
+    let mut connection =
+        Connection::new(Role::Client, Arc::new(Options::default()), "s".into()).unwrap();
+    assert!(!connection.has_events());
+    connection.events.push_back(Event::Ready);
+    assert!(connection.has_events());
+    assert!(connection.poll_event().is_some());
+    assert!(!connection.has_events());
+}
