@@ -42,9 +42,12 @@ struct BytesByHand<'a> {
     body: &'a str,
 }
 
-pub(crate) fn rows() -> Vec<Row> {
+pub(crate) fn rows(only: &[usize]) -> Vec<Row> {
     let mut rows = Vec::new();
     for size in SIZES {
+        if !only.is_empty() && !only.contains(&size) {
+            continue;
+        }
         let sized = |row: Row, form, peer| {
             let row = row.of(form, peer, size);
             let encodes = row.operation.starts_with("encode");

@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 use std::num::NonZeroU32;
+use std::ops::Range;
 
 use crate::counters::Counter;
-use crate::envelope::{self, Content, End, Form, Head, Kind, Opened, Plain, Role};
+use crate::envelope::{self, Content, Drops, End, Form, Head, Kind, Plain, Role};
 use crate::error::{ErrorKind, Refusal};
-use crate::metrics::{Direction, Outcome};
+use crate::metrics::Outcome;
 use crate::names::{attribute, wire_error};
 use crate::trace::{AllowList, Baggage, SpanContext, TraceState};
 
@@ -20,25 +21,41 @@ use super::{
 impl Connection {
     /// Takes a received message, whole: never a frame or fragment. Nothing that a peer sends is an error.
     pub fn receive<'m>(&mut self, message: &'m [u8], form: Form, now_ns: u64) -> Received<'m> {
+        // What comes out is large: it is made once, here, and filled in on the way.
+        let mut received = Received::new(StreamKey::PLAIN, Payload::Nothing);
+        self.receive_into(&mut received, message, form, now_ns);
+        received
+    }
+
+    fn receive_into<'m>(
+        &mut self,
+        received: &mut Received<'m>,
+        message: &'m [u8],
+        form: Form,
+        now_ns: u64,
+    ) {
         if self.state != State::Open {
-            return self.discard();
+            return self.discard(received);
         }
         if !self.hello.received_any {
             self.hello.received_any = true;
             let used_up = self.take_hello(message, form);
             self.settle_hello();
             if used_up {
-                return Received::new(StreamKey::PLAIN, Payload::Nothing);
+                return;
             }
         }
         let Some(recognition) = self.recognition() else {
-            return self.receive_bare(message, now_ns);
+            return self.receive_bare(received, message, now_ns);
         };
-        match envelope::open(message, form, recognition, self.options.max_header_bytes) {
-            Opened::Envelope { head, body } => {
-                self.receive_envelope(message, head, body, form, now_ns)
+        let mut head = Head::default();
+        let max_header_bytes = self.options.max_header_bytes;
+        match envelope::open_into(&mut head, message, form, recognition, max_header_bytes) {
+            Ok(body) => {
+                received.payload = payload_of(message, &head, body, form);
+                self.receive_envelope(received, &mut head, now_ns);
             }
-            Opened::Plain(why) => {
+            Err(why) => {
                 match why {
                     Plain::HeadTooLong => self.counters.add(Counter::HeadTooLong, 1),
                     Plain::Version | Plain::Malformed(Refusal::UnknownCritical) => {
@@ -46,78 +63,69 @@ impl Connection {
                     }
                     Plain::Ordinary | Plain::Malformed(_) => {}
                 }
-                self.receive_bare(message, now_ns)
+                self.receive_bare(received, message, now_ns);
             }
         }
     }
 
     /// A message without an envelope: for the open call toward an unknown peer, else plain.
-    fn receive_bare<'m>(&mut self, message: &'m [u8], now_ns: u64) -> Received<'m> {
-        let payload = Payload::Raw(0..message.len());
+    fn receive_bare(&mut self, received: &mut Received<'_>, message: &[u8], now_ns: u64) {
+        received.payload = Payload::Raw(0..message.len());
         if let Some(key) = self.bare_call
             && let Some(stream) = self.streams.get_mut(&key)
             && stream.wire == Wire::Bare
         {
+            received.stream = StreamKey(key);
             stream.last_activity_ns = now_ns;
-            self.note_chunk(StreamKey(key), message.len(), now_ns);
-            return Received::new(StreamKey(key), payload);
+            let full = stream.receive(message.len(), now_ns, &self.options, &mut self.counters);
+            if let Some(overflow_at_ns) = full {
+                self.reader_is_full(overflow_at_ns);
+            }
+            return;
         }
-        self.deliver_plain(Received::new(StreamKey::PLAIN, payload), now_ns)
+        self.deliver_plain(received, now_ns);
     }
 
     fn receive_envelope<'m>(
         &mut self,
-        message: &'m [u8],
-        mut head: Head<'m>,
-        body: std::ops::Range<usize>,
-        form: Form,
+        received: &mut Received<'m>,
+        head: &mut Head<'m>,
         now_ns: u64,
-    ) -> Received<'m> {
-        self.count_drops(&head);
-        let payload = match head.content {
-            Some(Content::None) => Payload::Nothing,
-            Some(Content::Text) if form == Form::Text => {
-                match message.get(body.clone()).and_then(envelope::text_body) {
-                    Some(text) => Payload::Text(text),
-                    None => Payload::Raw(body),
-                }
-            }
-            _ => Payload::Raw(body),
-        };
-        let mut received = Received::new(StreamKey::PLAIN, payload);
+    ) {
+        self.count_drops(&head.drops);
         received.headers = std::mem::take(&mut head.own);
         let Some(id) = head.stream else {
-            self.attach_context(&mut received, &head);
+            self.attach_context(received, head);
             return self.deliver_plain(received, now_ns);
         };
         if head.seq.is_none() && head.kind.is_some() && self.is_mine(id) {
-            self.attach_context(&mut received, &head);
+            self.attach_context(received, head);
             self.meet_same_role(now_ns);
             return self.deliver_plain(received, now_ns);
         }
         if let Some(key) = self.by_wire.get(&id).copied() {
-            self.hear_session(&head);
-            return self.receive_on_stream(StreamKey(key), received, &head, now_ns);
+            self.hear_session(head);
+            return self.receive_on_stream(StreamKey(key), received, head, now_ns);
         }
         if let (Some(kind), None) = (head.kind, head.seq)
             && id.get() > self.highest_peer_wire
             && !self.same_role
         {
-            return self.receive_opening(id, kind, received, &head, now_ns);
+            return self.receive_opening(id, kind, received, head, now_ns);
         }
         match self.ended.by_wire(id).map(|ended| ended.afterwards) {
             Some(Afterwards::Late) => {
                 self.counters.add(Counter::Late, 1);
-                self.deliver_plain(received, now_ns)
+                self.deliver_plain(received, now_ns);
             }
-            Some(Afterwards::Discard) => self.discard(),
+            Some(Afterwards::Discard) => self.discard(received),
             Some(Afterwards::Refused) => {
                 self.counters.add(Counter::Limit, 1);
-                self.discard()
+                self.discard(received);
             }
             None => {
                 self.counters.add(Counter::Unmatched, 1);
-                self.deliver_plain(received, now_ns)
+                self.deliver_plain(received, now_ns);
             }
         }
     }
@@ -136,10 +144,10 @@ impl Connection {
         &mut self,
         id: NonZeroU32,
         kind: Kind,
-        mut received: Received<'m>,
+        received: &mut Received<'m>,
         head: &Head<'m>,
         now_ns: u64,
-    ) -> Received<'m> {
+    ) {
         self.highest_peer_wire = id.get();
         self.hear_session(head);
         if self.streams.len() >= self.options.max_streams {
@@ -147,16 +155,16 @@ impl Connection {
             self.push_control_frame(id, 0, Form::Text, End::Error, Some(wire_error::LIMIT));
             self.ended
                 .push(0, Some(id), Afterwards::Refused, Some(ErrorKind::Limit));
-            return self.discard();
+            return self.discard(received);
         }
-        self.attach_context(&mut received, head);
+        self.attach_context(received, head);
         let method: Option<Box<str>> = head.method.as_deref().map(Into::into);
         let mut stream = Stream::new(true, kind, method.clone(), self.options.metrics(), now_ns);
         stream.wire = Wire::Enveloped(id);
         stream.start(now_ns);
         let key = self.insert(stream, now_ns);
         self.by_wire.insert(id, key.0);
-        let mut opened = self.plan_incoming(key, kind, method, &received);
+        let mut opened = self.plan_incoming(key, kind, method, received);
         if kind == Kind::Call {
             // Still there only where no span of the connection's own could link it.
             opened
@@ -164,9 +172,8 @@ impl Connection {
                 .links
                 .extend(self.spans.earlier.take().map(Link::own));
         }
-        let mut received = self.receive_on_stream(key, received, head, now_ns);
         received.opened = Some(Box::new(opened));
-        received
+        self.receive_on_stream(key, received, head, now_ns);
     }
 
     fn plan_incoming(
@@ -218,10 +225,10 @@ impl Connection {
     fn receive_on_stream<'m>(
         &mut self,
         key: StreamKey,
-        mut received: Received<'m>,
+        received: &mut Received<'m>,
         head: &Head<'m>,
         now_ns: u64,
-    ) -> Received<'m> {
+    ) {
         let Some(stream) = self.streams.get_mut(&key.0) else {
             return self.deliver_plain(received, now_ns);
         };
@@ -234,24 +241,27 @@ impl Connection {
             .note(head.seq.unwrap_or(0), &mut self.counters);
         received.stream = key;
         if received.payload != Payload::Nothing {
-            self.note_chunk(key, received.payload.len(), now_ns);
+            let bytes = received.payload.len();
+            let full = stream.receive(bytes, now_ns, &self.options, &mut self.counters);
+            if let Some(overflow_at_ns) = full {
+                self.reader_is_full(overflow_at_ns);
+            }
         }
         match head.end {
             None => {}
             Some(End::Complete) => self.close_receiving(key, now_ns),
             Some(end) => self.end_by_peer(key, end, head.error.as_deref(), now_ns),
         }
-        received
     }
 
     /// A message in a direction that has ended: only one `cancel` or `error` still means something.
     fn receive_behind_end<'m>(
         &mut self,
         key: StreamKey,
-        received: Received<'m>,
+        received: &mut Received<'m>,
         head: &Head<'m>,
         now_ns: u64,
-    ) -> Received<'m> {
+    ) {
         let aborts = matches!(head.end, Some(End::Cancel | End::Error));
         if !aborts || received.payload != Payload::Nothing {
             self.counters.add(Counter::Late, 1);
@@ -308,23 +318,6 @@ impl Connection {
         }
     }
 
-    /// Measures a chunk, and notes that the host holds it for the reader.
-    fn note_chunk(&mut self, key: StreamKey, bytes: usize, now_ns: u64) {
-        let Some(stream) = self.streams.get_mut(&key.0) else {
-            return;
-        };
-        stream.record(Direction::Received, bytes, now_ns, &mut self.counters);
-        stream.unread.chunks += 1;
-        stream.unread.bytes += bytes;
-        let full = stream.unread.chunks >= self.options.max_unread
-            || stream.unread.bytes >= self.options.max_unread_bytes;
-        if full && stream.unread.overflow_at_ns.is_none() {
-            let at_ns = now_ns.saturating_add(self.options.overflow_wait_ns);
-            stream.unread.overflow_at_ns = Some(at_ns);
-            self.reader_is_full(at_ns);
-        }
-    }
-
     fn reader_is_full(&mut self, overflow_at_ns: u64) {
         self.full_readers += 1;
         self.note_deadline(overflow_at_ns);
@@ -334,37 +327,30 @@ impl Connection {
     }
 
     /// Delivers a message outside every stream.
-    fn deliver_plain<'m>(&mut self, mut received: Received<'m>, now_ns: u64) -> Received<'m> {
+    fn deliver_plain(&mut self, received: &mut Received<'_>, now_ns: u64) {
         received.stream = StreamKey::PLAIN;
         if received.payload == Payload::Nothing {
-            return received;
+            return;
         }
         match self.plain.policy {
             PlainPolicy::Deliver => {}
-            PlainPolicy::Discard => return self.discard(),
+            PlainPolicy::Discard => self.discard(received),
             PlainPolicy::Queue if self.plain.overflowing => {
                 self.counters.add(Counter::Overflow, 1);
-                return self.discard();
+                self.discard(received);
             }
             PlainPolicy::Queue => {
-                let unread = &mut self.plain.unread;
-                unread.chunks += 1;
-                unread.bytes += received.payload.len();
-                let full = unread.chunks >= self.options.max_unread
-                    || unread.bytes >= self.options.max_unread_bytes;
-                if full && unread.overflow_at_ns.is_none() {
-                    let at_ns = now_ns.saturating_add(self.options.overflow_wait_ns);
-                    unread.overflow_at_ns = Some(at_ns);
+                let bytes = received.payload.len();
+                if let Some(at_ns) = self.plain.unread.hold(bytes, &self.options, now_ns) {
                     self.reader_is_full(at_ns);
                 }
             }
         }
-        received
     }
 
-    fn discard<'m>(&mut self) -> Received<'m> {
+    fn discard(&mut self, received: &mut Received<'_>) {
         self.counters.add(Counter::Discarded, 1);
-        Received::new(StreamKey::PLAIN, Payload::Nothing)
+        *received = Received::new(StreamKey::PLAIN, Payload::Nothing);
     }
 
     /// The peer opens a stream under an id that only this side gives: an echo, or a hub that relays to its own kind.
@@ -420,8 +406,10 @@ impl Connection {
         received.remote = Some(remote);
     }
 
-    fn count_drops(&mut self, head: &Head<'_>) {
-        let drops = &head.drops;
+    fn count_drops(&mut self, drops: &Drops) {
+        if *drops == Drops::default() {
+            return;
+        }
         let counts = [
             (Counter::ContextInvalid, u32::from(drops.context_invalid)),
             (Counter::HeaderInvalid, u32::from(drops.header_invalid)),
@@ -433,5 +421,24 @@ impl Connection {
         for (counter, n) in counts {
             self.counters.add(counter, n);
         }
+    }
+}
+
+/// What an envelope delivers.
+fn payload_of<'m>(
+    message: &'m [u8],
+    head: &Head<'m>,
+    body: Range<usize>,
+    form: Form,
+) -> Payload<'m> {
+    match head.content {
+        Some(Content::None) => Payload::Nothing,
+        Some(Content::Text) if form == Form::Text => {
+            match message.get(body.clone()).and_then(envelope::text_body) {
+                Some(text) => Payload::Text(text),
+                None => Payload::Raw(body),
+            }
+        }
+        _ => Payload::Raw(body),
     }
 }

@@ -9,13 +9,13 @@ use crate::envelope::{
 };
 use crate::error::{Error, ErrorKind};
 use crate::limits;
-use crate::metrics::{Direction, Outcome};
+use crate::metrics::Outcome;
 use crate::names::attribute;
 use crate::trace::{Baggage, TraceParent};
 
 use super::plan::{Attribute, Link, Parent, Plan, SpanKey, SpanKind};
 use super::streams::{Stream, Wire};
-use super::{Connection, Peer, StreamKey};
+use super::{Connection, Options, Peer, StreamKey};
 
 /// A message to send.
 #[derive(Clone, Copy, Debug)]
@@ -241,17 +241,17 @@ impl Connection {
         if to == StreamKey::PLAIN {
             return self.send_plain(message, context, room);
         }
-        let wire = self.wire_for(to)?;
+        let Some(stream) = self.streams.get_mut(&to.0) else {
+            return Err(self.ended_error(to));
+        };
+        let wire = stream.next_wire(self.peer, self.next_wire)?;
         let Wire::Enveloped(id) = wire else {
             return self.send_bare(to, message, now_ns, room);
         };
         let (content, body) = envelope::frame_body(message.body, self.options.max_nesting);
-        let Some(stream) = self.streams.get(&to.0) else {
-            return Err(self.ended_error(to));
-        };
         let first = stream.wire == Wire::Undecided;
         let baggage = if first {
-            self.outgoing_baggage(context)
+            OutgoingBaggage::of(context, &self.options)
         } else {
             OutgoingBaggage::default()
         };
@@ -279,46 +279,15 @@ impl Connection {
             other => other.form(),
         };
         self.scratch.clear();
-        let written = envelope::write_head(
-            &mut self.scratch,
-            form,
-            &fields,
-            self.options.max_header_bytes,
-        )?;
+        let max_header_bytes = self.options.max_header_bytes;
+        let written = envelope::write_head(&mut self.scratch, form, &fields, max_header_bytes)?;
         if let Some(needed) = too_long(form, &self.scratch, body, room) {
             return Ok(Fitted::TooLong { needed });
         }
+        stream.sent(wire, form, &message, now_ns, &mut self.counters);
         self.count_written(written, baggage.dropped);
-        self.after_send(to, wire, form, message, now_ns);
+        self.after_send(to, first, wire, message.last, now_ns);
         Ok(Fitted::Frame(Frame::new(form, &self.scratch, body)))
-    }
-
-    /// How the next message of a stream travels, without deciding it yet.
-    fn wire_for(&self, key: StreamKey) -> Result<Wire, Error> {
-        let Some(stream) = self.streams.get(&key.0) else {
-            return Err(self.ended_error(key));
-        };
-        if stream.incoming && stream.kind == Kind::Transfer {
-            return Err(Error::invalid_state(
-                "a transfer has no replies: the sender expects none",
-            ));
-        }
-        if stream.sent.closed {
-            return Err(Error::invalid_state(
-                "this direction of the call has ended: nothing can follow its end",
-            ));
-        }
-        match (stream.wire, self.peer) {
-            (Wire::Undecided, Peer::Unknown) => Ok(Wire::Bare),
-            (Wire::Undecided, _) => match NonZeroU32::new(self.next_wire) {
-                Some(id) => Ok(Wire::Enveloped(id)),
-                None => Err(Error::new(
-                    ErrorKind::Limit,
-                    "all stream ids of this connection are used: connect again",
-                )),
-            },
-            (decided, _) => Ok(decided),
-        }
     }
 
     fn send_bare<'a>(
@@ -339,47 +308,27 @@ impl Connection {
                 needed: message.body.len(),
             });
         }
+        let Some(stream) = self.streams.get_mut(&to.0) else {
+            return Err(self.ended_error(to));
+        };
+        let (first, form) = (stream.wire == Wire::Undecided, message.body.form());
+        stream.sent(Wire::Bare, form, &message, now_ns, &mut self.counters);
         self.count_lost_headers(message.headers.len());
-        self.after_send(to, Wire::Bare, message.body.form(), message, now_ns);
+        self.after_send(to, first, Wire::Bare, message.last, now_ns);
         Ok(Fitted::Frame(Frame::bare(message.body)))
     }
 
-    /// Notes that a message of a stream goes out.
-    fn after_send(
-        &mut self,
-        to: StreamKey,
-        wire: Wire,
-        form: Form,
-        message: Message<'_>,
-        now_ns: u64,
-    ) {
-        let Some(stream) = self.streams.get_mut(&to.0) else {
-            return;
-        };
-        if stream.wire == Wire::Undecided {
-            stream.wire = wire;
-            stream.start(now_ns);
-            if let Wire::Enveloped(id) = wire {
-                self.by_wire.insert(id, to.0);
-                self.next_wire = id.get().checked_add(2).unwrap_or(0);
-                // The peer may have become known since the call was planned.
-                if self.bare_call == Some(to.0) {
-                    self.bare_call = None;
-                }
+    /// Notes what a message of a stream that went out changes on the connection.
+    fn after_send(&mut self, to: StreamKey, first: bool, wire: Wire, last: bool, now_ns: u64) {
+        if first && let Wire::Enveloped(id) = wire {
+            self.by_wire.insert(id, to.0);
+            self.next_wire = id.get().checked_add(2).unwrap_or(0);
+            // The peer may have become known since the call was planned.
+            if self.bare_call == Some(to.0) {
+                self.bare_call = None;
             }
         }
-        stream.sent.seq = stream.sent.seq.saturating_add(1);
-        stream.sent.form = form;
-        stream.last_activity_ns = now_ns;
-        if !matches!(message.body, Body::None(_)) {
-            stream.record(
-                Direction::Sent,
-                message.body.len(),
-                now_ns,
-                &mut self.counters,
-            );
-        }
-        if message.last {
+        if last {
             self.close_sending(to, now_ns);
         }
     }
@@ -418,7 +367,7 @@ impl Connection {
             self.count_lost_headers(message.headers.len());
             return Ok(Fitted::Frame(Frame::bare(message.body)));
         };
-        let baggage = self.outgoing_baggage(context);
+        let baggage = OutgoingBaggage::of(context, &self.options);
         let nothing_to_carry = context.trace_parent.is_none()
             && baggage.header.is_empty()
             && message.headers.is_empty();
@@ -453,20 +402,6 @@ impl Connection {
         Ok(Fitted::Frame(Frame::new(form, &self.scratch, body)))
     }
 
-    /// The baggage that the allow-list lets out.
-    fn outgoing_baggage(&self, context: &ContextRef<'_>) -> OutgoingBaggage {
-        let allowed = context
-            .baggage
-            .map(|all| all.filtered(&self.options.baggage_out));
-        match allowed {
-            Some(allowed) if !allowed.is_empty() => {
-                let (header, dropped) = allowed.encode();
-                OutgoingBaggage { header, dropped }
-            }
-            _ => OutgoingBaggage::default(),
-        }
-    }
-
     pub(super) fn recognition(&self) -> Option<Recognition> {
         match self.peer {
             Peer::Unknown => None,
@@ -478,6 +413,9 @@ impl Connection {
     }
 
     fn count_written(&mut self, written: Written, baggage_dropped: usize) {
+        if written == Written::default() && baggage_dropped == 0 {
+            return;
+        }
         self.counters.add(
             Counter::DroppedBaggage,
             u32::try_from(baggage_dropped).unwrap_or(u32::MAX),
@@ -557,6 +495,22 @@ struct OutgoingBaggage {
     header: String,
     /// Members over the limits, counted once the message is made.
     dropped: usize,
+}
+
+impl OutgoingBaggage {
+    /// The baggage that the allow-list lets out.
+    fn of(context: &ContextRef<'_>, options: &Options) -> Self {
+        let allowed = context
+            .baggage
+            .map(|all| all.filtered(&options.baggage_out));
+        match allowed {
+            Some(allowed) if !allowed.is_empty() => {
+                let (header, dropped) = allowed.encode();
+                Self { header, dropped }
+            }
+            _ => Self::default(),
+        }
+    }
 }
 
 /// The length of a message if it is over the room that there is for it. Without a bound nothing is computed.

@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::num::NonZeroU32;
 
 use crate::counters::{Counter, Counters};
-use crate::envelope::{Form, Kind};
-use crate::error::ErrorKind;
+use crate::envelope::{Body, Form, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::limits;
 use crate::metrics::{Direction, Outcome, StreamMetrics, StreamMetricsOptions};
 
 use super::plan::{SpanKey, StreamReport};
+use super::{Message, Options, Peer};
 
 /// Names a call or transfer of one connection; the same number names its span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -157,6 +158,67 @@ impl Stream {
         self.report.received.start(now_ns);
     }
 
+    /// How the next message travels, without deciding it yet; `next_id` is the connection's next on the wire, 0 if all are used.
+    pub(crate) fn next_wire(&self, peer: Peer, next_id: u32) -> Result<Wire, Error> {
+        if self.incoming && self.kind == Kind::Transfer {
+            return Err(Error::invalid_state(
+                "a transfer has no replies: the sender expects none",
+            ));
+        }
+        if self.sent.closed {
+            return Err(Error::invalid_state(
+                "this direction of the call has ended: nothing can follow its end",
+            ));
+        }
+        match (self.wire, peer) {
+            (Wire::Undecided, Peer::Unknown) => Ok(Wire::Bare),
+            (Wire::Undecided, _) => {
+                NonZeroU32::new(next_id)
+                    .map(Wire::Enveloped)
+                    .ok_or_else(|| {
+                        Error::new(
+                            ErrorKind::Limit,
+                            "all stream ids of this connection are used: connect again",
+                        )
+                    })
+            }
+            (decided, _) => Ok(decided),
+        }
+    }
+
+    /// Notes that a message goes out.
+    pub(crate) fn sent(
+        &mut self,
+        wire: Wire,
+        form: Form,
+        message: &Message<'_>,
+        now_ns: u64,
+        counters: &mut Counters,
+    ) {
+        if self.wire == Wire::Undecided {
+            self.wire = wire;
+            self.start(now_ns);
+        }
+        self.sent.seq = self.sent.seq.saturating_add(1);
+        self.sent.form = form;
+        self.last_activity_ns = now_ns;
+        if !matches!(message.body, Body::None(_)) {
+            self.record(Direction::Sent, message.body.len(), now_ns, counters);
+        }
+    }
+
+    /// Records a chunk that came, and notes that the host holds it for the reader; as [`Unread::hold`].
+    pub(crate) fn receive(
+        &mut self,
+        bytes: usize,
+        now_ns: u64,
+        options: &Options,
+        counters: &mut Counters,
+    ) -> Option<u64> {
+        self.record(Direction::Received, bytes, now_ns, counters);
+        self.unread.hold(bytes, options, now_ns)
+    }
+
     /// Records a chunk.
     pub(crate) fn record(
         &mut self,
@@ -203,6 +265,20 @@ pub(crate) struct Unread {
     pub(crate) bytes: usize,
     /// When reading goes on without this reader; present while it holds reading up.
     pub(crate) overflow_at_ns: Option<u64>,
+}
+
+impl Unread {
+    /// Notes that the host holds a chunk; gives the time at which reading goes on without this reader, if it is full from now on.
+    pub(crate) fn hold(&mut self, bytes: usize, options: &Options, now_ns: u64) -> Option<u64> {
+        self.chunks += 1;
+        self.bytes += bytes;
+        let full = self.chunks >= options.max_unread || self.bytes >= options.max_unread_bytes;
+        if !full || self.overflow_at_ns.is_some() {
+            return None;
+        }
+        self.overflow_at_ns = Some(now_ns.saturating_add(options.overflow_wait_ns));
+        self.overflow_at_ns
+    }
 }
 
 /// How a stream that ended treats what still comes for it.

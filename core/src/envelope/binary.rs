@@ -1,9 +1,10 @@
 //! Reading the binary form.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::collect::{Collector, field};
-use super::{Content, End, Kind, Opened, Plain};
+use super::{Content, End, Head, Kind, Plain};
 use crate::error::Refusal;
 use crate::limits::MAX_HEADERS;
 use crate::trace::{TraceFlags, TraceParent};
@@ -133,22 +134,22 @@ pub(super) fn scan<'m>(
     }
 }
 
-pub(super) fn open(message: &[u8], max_header_bytes: usize) -> Opened<'_> {
+pub(super) fn open<'m>(
+    head: &mut Head<'m>,
+    message: &'m [u8],
+    max_header_bytes: usize,
+) -> Result<Range<usize>, Plain> {
     let mut collector = Collector::default();
-    match scan(message, max_header_bytes, |entry| {
+    let payload = scan(message, max_header_bytes, |entry| {
         collect(&mut collector, entry)
-    }) {
-        Ok(payload) => {
-            let body = payload..message.len();
-            let head = collector.finish(|content| match content {
-                // Type 10 with the value 1 says something of a text body only.
-                Content::Text => true,
-                Content::None => body.is_empty(),
-            });
-            Opened::Envelope { head, body }
-        }
-        Err(plain) => Opened::Plain(plain),
-    }
+    })?;
+    let body = payload..message.len();
+    *head = collector.finish(|content| match content {
+        // Type 10 with the value 1 says something of a text body only.
+        Content::Text => true,
+        Content::None => body.is_empty(),
+    });
+    Ok(body)
 }
 
 pub(super) fn collect<'m>(collector: &mut Collector<'m>, entry: Entry<'m>) {

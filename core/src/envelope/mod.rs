@@ -10,6 +10,7 @@ mod grammar;
 mod headers;
 mod json;
 mod text;
+mod usual;
 mod write;
 
 use std::borrow::Cow;
@@ -221,12 +222,32 @@ pub fn open(
     recognition: Recognition,
     max_header_bytes: usize,
 ) -> Opened<'_> {
+    let mut head = Head::default();
+    match open_into(&mut head, message, form, recognition, max_header_bytes) {
+        Ok(body) => Opened::Envelope { head, body },
+        Err(plain) => Opened::Plain(plain),
+    }
+}
+
+/// As [`open`], into an empty head, which is large, of the caller's; gives where the body stands.
+pub(crate) fn open_into<'m>(
+    head: &mut Head<'m>,
+    message: &'m [u8],
+    form: Form,
+    recognition: Recognition,
+    max_header_bytes: usize,
+) -> Result<Range<usize>, Plain> {
     match (form, recognition) {
-        (Form::Text, Recognition::Canonical) => text::open(message, true, 0, max_header_bytes),
-        (Form::Text, Recognition::Any { max_nesting }) => {
-            text::open(message, false, max_nesting, max_header_bytes)
+        (Form::Text, Recognition::Canonical) => {
+            if let Some(body) = usual::open(head, message) {
+                return Ok(body);
+            }
+            text::open(head, message, true, 0, max_header_bytes)
         }
-        (Form::Binary, _) => binary::open(message, max_header_bytes),
+        (Form::Text, Recognition::Any { max_nesting }) => {
+            text::open(head, message, false, max_nesting, max_header_bytes)
+        }
+        (Form::Binary, _) => binary::open(head, message, max_header_bytes),
     }
 }
 

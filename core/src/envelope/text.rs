@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::collect::{Collector, Entries};
 use super::json::{expect, scan_string, skip_space, skip_value, unescape};
-use super::{Content, Opened, Plain};
+use super::{Content, Head, Plain};
 use crate::error::Refusal;
 use crate::limits::MAX_HEADERS;
 
@@ -19,36 +19,32 @@ pub(super) struct Parts {
     pub(super) body: Range<usize>,
 }
 
-pub(super) fn open(
-    message: &[u8],
+pub(super) fn open<'m>(
+    head: &mut Head<'m>,
+    message: &'m [u8],
     canonical: bool,
     max_nesting: usize,
     max_header_bytes: usize,
-) -> Opened<'_> {
+) -> Result<Range<usize>, Plain> {
     let mut collector = Collector::default();
-    let parts = if canonical {
-        scan_canonical(message, max_header_bytes, &mut collector)
+    let Parts { mut body } = if canonical {
+        scan_canonical(message, max_header_bytes, &mut collector)?
     } else {
-        scan_any(message, max_nesting, max_header_bytes, &mut collector)
+        scan_any(message, max_nesting, max_header_bytes, &mut collector)?
     };
-    match parts {
-        Ok(Parts { mut body }) => {
-            let head = collector.finish(|content| match content {
-                Content::Text => match trimmed(message, &body) {
-                    Some(string) if is_string(message, &string) => {
-                        body = string;
-                        true
-                    }
-                    _ => false,
-                },
-                Content::None => {
-                    trimmed(message, &body).and_then(|range| message.get(range)) == Some(b"null")
-                }
-            });
-            Opened::Envelope { head, body }
+    *head = collector.finish(|content| match content {
+        Content::Text => match trimmed(message, &body) {
+            Some(string) if is_string(message, &string) => {
+                body = string;
+                true
+            }
+            _ => false,
+        },
+        Content::None => {
+            trimmed(message, &body).and_then(|range| message.get(range)) == Some(b"null")
         }
-        Err(plain) => Opened::Plain(plain),
-    }
+    });
+    Ok(body)
 }
 
 /// Reads the canonical form: the head is tokenised, the body is not looked at (SPEC RC-2).

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use allow_list::AllowList;
 pub use baggage::{Baggage, BaggageMember};
+pub(crate) use traceparent::read_canonical;
 pub use traceparent::{TRACEPARENT_LEN, TraceFlags, TraceParent};
 pub use tracestate::TraceState;
 #[cfg(feature = "opentelemetry")]

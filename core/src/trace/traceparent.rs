@@ -196,36 +196,22 @@ impl FromStr for TraceParent {
 }
 
 /// What almost every value is: version 00, 55 characters, nothing around it. `None` leaves the value, and the reason why
-/// it is refused, to the general reader.
+/// it is refused, to [`TraceParent::parse`].
 #[inline]
-fn read_canonical(value: &[u8; TRACEPARENT_LEN]) -> Option<TraceParent> {
+pub(crate) fn read_canonical(value: &[u8; TRACEPARENT_LEN]) -> Option<TraceParent> {
     let framed = value[..TRACE_ID] == *b"00-" && value[35] == b'-' && value[52] == b'-';
-    let (t0, bad0) = hex_value(chunk(value, 3));
-    let (t1, bad1) = hex_value(chunk(value, 11));
-    let (t2, bad2) = hex_value(chunk(value, 19));
-    let (t3, bad3) = hex_value(chunk(value, 27));
-    let (s0, bad4) = hex_value(chunk(value, 36));
-    let (s1, bad5) = hex_value(chunk(value, 44));
+    let (trace_low, bad0) = hex_value(chunk(value, 3));
+    let (trace_high, bad1) = hex_value(chunk(value, 19));
+    let (span, bad2) = hex_value(chunk(value, 36));
     // The flags are the last two characters; the dash and digits before them were judged above.
     let flags = nibble(value[FLAGS]).zip(nibble(value[FLAGS + 1]));
-    if !framed || (bad0 | bad1 | bad2 | bad3 | bad4 | bad5) != 0 {
+    if !framed || (bad0 | bad1 | bad2) != 0 || (trace_low | trace_high) == 0 || span == 0 {
         return None;
     }
     let (high, low) = flags?;
-    if (t0 | t1 | t2 | t3) == 0 || (s0 | s1) == 0 {
-        return None;
-    }
-    let mut trace_id = [0; 16];
-    trace_id[0..4].copy_from_slice(&t0.to_le_bytes());
-    trace_id[4..8].copy_from_slice(&t1.to_le_bytes());
-    trace_id[8..12].copy_from_slice(&t2.to_le_bytes());
-    trace_id[12..16].copy_from_slice(&t3.to_le_bytes());
-    let mut span_id = [0; 8];
-    span_id[0..4].copy_from_slice(&s0.to_le_bytes());
-    span_id[4..8].copy_from_slice(&s1.to_le_bytes());
     Some(TraceParent {
-        trace_id,
-        span_id,
+        trace_id: (u128::from(trace_high) << 64 | u128::from(trace_low)).to_le_bytes(),
+        span_id: span.to_le_bytes(),
         flags: TraceFlags::from_bits(high << 4 | low),
     })
 }
@@ -315,9 +301,9 @@ fn nibble(digit: u8) -> Option<u8> {
 }
 
 #[inline]
-fn chunk(value: &[u8; TRACEPARENT_LEN], at: usize) -> [u8; 8] {
-    let mut digits = [0; 8];
-    digits.copy_from_slice(&value[at..at + 8]);
+fn chunk(value: &[u8; TRACEPARENT_LEN], at: usize) -> [u8; 16] {
+    let mut digits = [0; 16];
+    digits.copy_from_slice(&value[at..at + 16]);
     digits
 }
 
@@ -325,18 +311,22 @@ const fn each_byte(byte: u8) -> u64 {
     u64::from_ne_bytes([byte; 8])
 }
 
-/// Reads eight lower-case hexadecimal digits at once. The bytes of the first result are, in little-endian order, what
-/// the digits say; the second result is 0 if all eight are digits.
+/// Reads sixteen lower-case hexadecimal digits at once. The bytes of the first result are, in little-endian order, what the digits
+/// say; the second result is 0 if all of them are digits.
 #[inline]
-fn hex_value(digits: [u8; 8]) -> (u32, u64) {
-    const HIGH: u64 = each_byte(0x80);
-    let x = u64::from_le_bytes(digits);
-    // Without their high bits, bytes can be added to without a carry into the next one: a sum's high bit says "at least".
-    let low = x & !HIGH;
-    let number = (low + each_byte(0x80 - b'0')) & !(low + each_byte(0x80 - b'9' - 1));
-    let letter = (low + each_byte(0x80 - b'a')) & !(low + each_byte(0x80 - b'f' - 1)) & HIGH;
-    let bad = (!(number | letter) | x) & HIGH;
-    let nibbles = (x & each_byte(0x0F)) + (letter >> 7) * 9;
+fn hex_value(digits: [u8; 16]) -> (u64, u64) {
+    let digits = u128::from_le_bytes(digits);
+    let (low, low_bad) = hex_value_of_eight(digits as u64);
+    let (high, high_bad) = hex_value_of_eight((digits >> 64) as u64);
+    (u64::from(high) << 32 | u64::from(low), low_bad | high_bad)
+}
+
+#[inline]
+fn hex_value_of_eight(x: u64) -> (u32, u64) {
+    // No byte carries into the next one: 15 + 9 is the highest sum here, and 24 + 48 + 39 below.
+    let nibbles = (x & each_byte(0x0F)) + ((x >> 6) & each_byte(1)) * 9;
+    // Exactly the digits are what their own values are written as, if these are below 16.
+    let bad = (digits_of(nibbles) ^ x) | (nibbles & each_byte(0xF0));
     // Pairs of nibbles to bytes, then the even bytes together.
     let bytes = ((nibbles << 4) | (nibbles >> 8)) & 0x00FF_00FF_00FF_00FF;
     let words = (bytes | (bytes >> 8)) & 0x0000_FFFF_0000_FFFF;
@@ -353,8 +343,14 @@ fn hex_digits(bytes: [u8; 4]) -> [u8; 8] {
     let words = (x | (x << 16)) & 0x0000_FFFF_0000_FFFF;
     let bytes = (words | (words << 8)) & 0x00FF_00FF_00FF_00FF;
     let nibbles = ((bytes >> 4) & 0x000F_000F_000F_000F) | ((bytes & 0x000F_000F_000F_000F) << 8);
+    digits_of(nibbles).to_le_bytes()
+}
+
+/// The digits that eight values are written as.
+#[inline]
+fn digits_of(nibbles: u64) -> u64 {
     let letter = ((nibbles + each_byte(6)) >> 4) & each_byte(1);
-    (nibbles + each_byte(b'0') + letter * u64::from(b'a' - b'9' - 1)).to_le_bytes()
+    nibbles + each_byte(b'0') + letter * u64::from(b'a' - b'9' - 1)
 }
 
 #[cfg(test)]
@@ -365,10 +361,10 @@ mod tests {
         b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
     #[test]
-    fn eight_digits_are_read_like_one_by_one() {
-        for position in 0..8 {
+    fn sixteen_digits_are_read_like_one_by_one() {
+        for position in 0..16 {
             for byte in 0..=u8::MAX {
-                let mut digits = *b"0f9a5c1e";
+                let mut digits = *b"0f9a5c1e89abcdef";
                 digits[position] = byte;
                 let (value, bad) = hex_value(digits);
                 let expected: Option<Vec<u8>> = digits
@@ -377,8 +373,11 @@ mod tests {
                     .collect();
                 assert_eq!(bad == 0, expected.is_some(), "byte {byte:#x} at {position}");
                 if let Some(expected) = expected {
-                    assert_eq!(value.to_le_bytes().to_vec(), expected);
-                    assert_eq!(hex_digits(value.to_le_bytes()), digits);
+                    let value = value.to_le_bytes();
+                    assert_eq!(value.to_vec(), expected);
+                    let (low, high) = value.split_at(4);
+                    let written = [low, high].map(|half| hex_digits(half.try_into().unwrap()));
+                    assert_eq!(written.concat(), digits);
                 }
             }
         }
