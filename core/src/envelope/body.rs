@@ -177,6 +177,10 @@ impl<'a> Frame<'a> {
     /// Appends the frame to a buffer.
     pub fn write_to(&self, buffer: &mut Vec<u8>) {
         buffer.reserve(self.len());
+        self.append_to(buffer);
+    }
+
+    fn append_to(&self, buffer: &mut Vec<u8>) {
         buffer.extend_from_slice(self.head);
         match self.body {
             FrameBody::Raw(bytes) => buffer.extend_from_slice(bytes),
@@ -206,8 +210,8 @@ impl<'a> Frame<'a> {
     /// The frame as one allocation.
     #[must_use]
     pub fn to_vec(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        self.write_to(&mut bytes);
+        let mut bytes = Vec::with_capacity(self.len());
+        self.append_to(&mut bytes);
         bytes
     }
 }
