@@ -33,7 +33,7 @@ pub struct CarryHeaders {
     pub baggage: Vec<BaggageMember>,
     /// The session in which the item was sent.
     pub session_id: Option<String>,
-    /// When the item was sent, Unix nanoseconds.
+    /// When the item was sent, Unix nanoseconds; the 64 bits of an unsigned number.
     pub sent_unix_ns: Option<i64>,
     /// Whether a context was there that is invalid.
     pub context_invalid: bool,
@@ -51,7 +51,7 @@ pub fn carry_from_headers(
             span: carried.context.span.as_ref().map(SpanContext::from),
             baggage: members(&carried.context.baggage),
             session_id: carried.session_id,
-            sent_unix_ns: carried.sent_unix_ns.map(signed),
+            sent_unix_ns: carried.sent_unix_ns.map(u64::cast_signed),
             context_invalid: carried.context_invalid,
         })
     })
@@ -64,7 +64,7 @@ pub struct CarriedItem {
     pub span: Option<SpanContext>,
     /// The session in which it was sent.
     pub session_id: Option<String>,
-    /// When it was sent, Unix nanoseconds.
+    /// When it was sent, Unix nanoseconds; the 64 bits of an unsigned number.
     pub sent_unix_ns: Option<i64>,
 }
 
@@ -74,12 +74,8 @@ impl CarriedItem {
             span: span_of(self.span.as_ref())?,
             ..Context::default()
         };
-        let sent = self.sent_unix_ns.map(|sent| unsigned("sent", sent));
-        Ok(Carried::new(
-            context,
-            self.session_id.clone(),
-            sent.transpose()?,
-        ))
+        let sent = self.sent_unix_ns.map(i64::cast_unsigned);
+        Ok(Carried::new(context, self.session_id.clone(), sent))
     }
 }
 
@@ -115,5 +111,14 @@ pub fn queue_wait(wait_ns: i64) -> Result<Option<Attribute>, CoreError> {
         Ok(attribute(&carry::wait_attribute(unsigned(
             "wait", wait_ns,
         )?)))
+    })
+}
+
+/// How long an item waited, in nanoseconds; never below 0, absent where it does not say when it was sent.
+#[uniffi::export]
+pub fn carry_wait_ns(item: CarriedItem, now_unix_ns: i64) -> Result<Option<i64>, CoreError> {
+    guard(|| {
+        let now = unsigned("now", now_unix_ns)?;
+        Ok(item.to_core()?.wait_ns(now).map(signed))
     })
 }

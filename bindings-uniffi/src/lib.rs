@@ -16,8 +16,8 @@ mod received;
 mod trace;
 
 pub use carry::{
-    CarriedItem, CarryHeaders, carry_from_headers, carry_to_headers, plan_process, plan_send,
-    queue_wait,
+    CarriedItem, CarryHeaders, carry_from_headers, carry_to_headers, carry_wait_ns, plan_process,
+    plan_send, queue_wait,
 };
 pub use connection::{Connection, ConnectionState, Frame, Outgoing, PlannedStream};
 pub use envelope::{

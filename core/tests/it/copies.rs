@@ -27,6 +27,9 @@ fn every_package_has_the_version_of_the_workspace() {
         python.contains("dynamic = [\"version\"]"),
         "pyproject.toml takes the version of the workspace"
     );
+    let maven = include_str!("../../../bindings-uniffi/kotlin/pom.xml");
+    let artifact = format!("<artifactId>wirespan</artifactId>\n  <version>{version}</version>");
+    assert!(maven.contains(&artifact), "bindings-uniffi/kotlin/pom.xml");
     let workspace = include_str!("../../../Cargo.toml");
     let dependency = format!("wirespan = {{ path = \"core\", version = \"{version}\"");
     assert!(

@@ -2047,7 +2047,7 @@ public struct CarriedItem: Equatable, Hashable {
      */
     public let sessionId: String?
     /**
-     * When it was sent, Unix nanoseconds.
+     * When it was sent, Unix nanoseconds; the 64 bits of an unsigned number.
      */
     public let sentUnixNs: Int64?
 
@@ -2061,7 +2061,7 @@ public struct CarriedItem: Equatable, Hashable {
          * The session in which it was sent.
          */sessionId: String?,
         /**
-         * When it was sent, Unix nanoseconds.
+         * When it was sent, Unix nanoseconds; the 64 bits of an unsigned number.
          */sentUnixNs: Int64?) {
         self.span = span
         self.sessionId = sessionId
@@ -2130,7 +2130,7 @@ public struct CarryHeaders: Equatable, Hashable {
      */
     public let sessionId: String?
     /**
-     * When the item was sent, Unix nanoseconds.
+     * When the item was sent, Unix nanoseconds; the 64 bits of an unsigned number.
      */
     public let sentUnixNs: Int64?
     /**
@@ -2151,7 +2151,7 @@ public struct CarryHeaders: Equatable, Hashable {
          * The session in which the item was sent.
          */sessionId: String?,
         /**
-         * When the item was sent, Unix nanoseconds.
+         * When the item was sent, Unix nanoseconds; the 64 bits of an unsigned number.
          */sentUnixNs: Int64?,
         /**
          * Whether a context was there that is invalid.
@@ -6925,6 +6925,18 @@ public func carryToHeaders(item: CarriedItem, members: [BaggageMember], baggageO
 })
 }
 /**
+ * How long an item waited, in nanoseconds; never below 0, absent where it does not say when it was sent.
+ */
+public func carryWaitNs(item: CarriedItem, nowUnixNs: Int64)throws  -> Int64?  {
+    return try  FfiConverterOptionInt64.lift(try rustCallWithError(FfiConverterTypeCoreError_lift) {
+        uniffiCallStatus in
+    uniffi_wirespan_uniffi_fn_func_carry_wait_ns(
+        FfiConverterTypeCarriedItem_lower(item),
+        FfiConverterInt64.lower(nowUnixNs),uniffiCallStatus
+    )
+})
+}
+/**
  * Plans the span of processing items.
  */
 public func planProcess(destination: String?, items: [CarriedItem], continueTrace: Bool, nowUnixNs: Int64)throws  -> Plan  {
@@ -7163,6 +7175,9 @@ private let initializationResult: InitializationResult = {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wirespan_uniffi_checksum_func_carry_to_headers() != 10950) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wirespan_uniffi_checksum_func_carry_wait_ns() != 28021) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wirespan_uniffi_checksum_func_plan_process() != 11505) {

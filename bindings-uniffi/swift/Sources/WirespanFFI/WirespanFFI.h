@@ -534,6 +534,11 @@ RustBuffer uniffi_wirespan_uniffi_fn_func_carry_from_headers(RustBuffer headers,
 RustBuffer uniffi_wirespan_uniffi_fn_func_carry_to_headers(RustBuffer item, RustBuffer members, RustBuffer baggage_out, RustCallStatus *_Nonnull out_status
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WIRESPAN_UNIFFI_FN_FUNC_CARRY_WAIT_NS
+#define UNIFFI_FFIDEF_UNIFFI_WIRESPAN_UNIFFI_FN_FUNC_CARRY_WAIT_NS
+RustBuffer uniffi_wirespan_uniffi_fn_func_carry_wait_ns(RustBuffer item, int64_t now_unix_ns, RustCallStatus *_Nonnull out_status
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WIRESPAN_UNIFFI_FN_FUNC_PLAN_PROCESS
 #define UNIFFI_FFIDEF_UNIFFI_WIRESPAN_UNIFFI_FN_FUNC_PLAN_PROCESS
 RustBuffer uniffi_wirespan_uniffi_fn_func_plan_process(RustBuffer destination, RustBuffer items, int8_t continue_trace, int64_t now_unix_ns, RustCallStatus *_Nonnull out_status
@@ -899,6 +904,12 @@ uint16_t uniffi_wirespan_uniffi_checksum_func_carry_from_headers(void
 #ifndef UNIFFI_FFIDEF_UNIFFI_WIRESPAN_UNIFFI_CHECKSUM_FUNC_CARRY_TO_HEADERS
 #define UNIFFI_FFIDEF_UNIFFI_WIRESPAN_UNIFFI_CHECKSUM_FUNC_CARRY_TO_HEADERS
 uint16_t uniffi_wirespan_uniffi_checksum_func_carry_to_headers(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WIRESPAN_UNIFFI_CHECKSUM_FUNC_CARRY_WAIT_NS
+#define UNIFFI_FFIDEF_UNIFFI_WIRESPAN_UNIFFI_CHECKSUM_FUNC_CARRY_WAIT_NS
+uint16_t uniffi_wirespan_uniffi_checksum_func_carry_wait_ns(void
 
 );
 #endif

@@ -681,6 +681,8 @@ internal object IntegrityCheckingUniffiLib {
     ): Int
     external fun uniffi_wirespan_uniffi_checksum_func_carry_to_headers(
     ): Int
+    external fun uniffi_wirespan_uniffi_checksum_func_carry_wait_ns(
+    ): Int
     external fun uniffi_wirespan_uniffi_checksum_func_plan_process(
     ): Int
     external fun uniffi_wirespan_uniffi_checksum_func_plan_send(
@@ -947,6 +949,8 @@ internal object UniffiLib {
     ): RustBuffer.ByValue
     external fun uniffi_wirespan_uniffi_fn_func_carry_to_headers(`item`: RustBuffer.ByValue,`members`: RustBuffer.ByValue,`baggageOut`: RustBuffer.ByValue,uniffi_out_err: UniffiRustCallStatus,
     ): RustBuffer.ByValue
+    external fun uniffi_wirespan_uniffi_fn_func_carry_wait_ns(`item`: RustBuffer.ByValue,`nowUnixNs`: Long,uniffi_out_err: UniffiRustCallStatus,
+    ): RustBuffer.ByValue
     external fun uniffi_wirespan_uniffi_fn_func_plan_process(`destination`: RustBuffer.ByValue,`items`: RustBuffer.ByValue,`continueTrace`: Byte,`nowUnixNs`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): RustBuffer.ByValue
     external fun uniffi_wirespan_uniffi_fn_func_plan_send(`destination`: RustBuffer.ByValue,`sessionId`: RustBuffer.ByValue,uniffi_out_err: UniffiRustCallStatus,
@@ -1109,6 +1113,9 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wirespan_uniffi_checksum_func_carry_to_headers() and 0xFFFF) != 10950) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wirespan_uniffi_checksum_func_carry_wait_ns() and 0xFFFF) != 28021) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wirespan_uniffi_checksum_func_plan_process() and 0xFFFF) != 11505) {
@@ -3762,7 +3769,7 @@ data class CarriedItem (
     val `sessionId`: kotlin.String?
     ,
     /**
-     * When it was sent, Unix nanoseconds.
+     * When it was sent, Unix nanoseconds; the 64 bits of an unsigned number.
      */
     val `sentUnixNs`: kotlin.Long?
 
@@ -3822,7 +3829,7 @@ data class CarryHeaders (
     val `sessionId`: kotlin.String?
     ,
     /**
-     * When the item was sent, Unix nanoseconds.
+     * When the item was sent, Unix nanoseconds; the 64 bits of an unsigned number.
      */
     val `sentUnixNs`: kotlin.Long?
     ,
@@ -8533,6 +8540,22 @@ public object FfiConverterMapStringLong: FfiConverterRustBuffer<Map<kotlin.Strin
         FfiConverterTypeCarriedItem.lower(`item`),
         FfiConverterSequenceTypeBaggageMember.lower(`members`),
         FfiConverterSequenceString.lower(`baggageOut`),_status)
+}
+    )
+    }
+
+
+        /**
+         * How long an item waited, in nanoseconds; never below 0, absent where it does not say when it was sent.
+         */
+    @Throws(CoreException::class) fun `carryWaitNs`(`item`: CarriedItem, `nowUnixNs`: kotlin.Long): kotlin.Long? {
+            return FfiConverterOptionalLong.lift(
+    uniffiRustCallWithError(CoreException) { _status ->
+    UniffiLib.uniffi_wirespan_uniffi_fn_func_carry_wait_ns(
+
+
+        FfiConverterTypeCarriedItem.lower(`item`),
+        FfiConverterLong.lower(`nowUnixNs`),_status)
 }
     )
     }
