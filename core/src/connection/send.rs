@@ -206,6 +206,7 @@ impl Connection {
     /// `closed`; the reason for which the stream ended (`cancelled`, `remote`, `timeout`, `overflow`, …);
     /// `invalid_state` (the direction has ended, or a transfer was answered); `invalid_argument` (headers, or no body
     /// outside a stream); `limit` (the headers do not fit). After an error nothing has changed.
+    #[inline]
     pub fn send<'a>(
         &'a mut self,
         to: StreamKey,

@@ -209,6 +209,7 @@ impl<'a> Frame<'a> {
 
     /// The frame as one allocation.
     #[must_use]
+    #[inline]
     pub fn to_vec(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.len());
         self.append_to(&mut bytes);

@@ -313,6 +313,7 @@ pub fn wrap_within(
 
 /// Decides how a body stands in an envelope, and what `content` says of it.
 #[must_use]
+#[inline]
 pub fn frame_body(body: Body<'_>, max_nesting: usize) -> (Option<Content>, FrameBody<'_>) {
     match body {
         Body::Text(text) => match classify_text(text.as_bytes(), max_nesting) {

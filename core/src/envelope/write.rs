@@ -28,6 +28,8 @@ pub struct Written {
 /// # Errors
 ///
 /// `limit` if the reserved headers alone are longer than `max_header_bytes`. The buffer is then as it was.
+// Inlined so that the result of the usual way is not written to memory and read back at once.
+#[inline]
 pub fn write_head(
     buffer: &mut Vec<u8>,
     form: Form,

@@ -71,7 +71,9 @@ impl TraceFlags {
 /// assert_eq!(trace_parent.to_header().as_bytes(), value);
 /// # Ok::<(), wirespan::Error>(())
 /// ```
+// Of an odd size it would be copied in pieces that overlap, each of which waits for the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(align(8))]
 pub struct TraceParent {
     /// Names the trace; not all zeros.
     pub trace_id: [u8; 16],
