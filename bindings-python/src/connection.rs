@@ -4,21 +4,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PySlice, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use wirespan::connection::{
-    Accept, Connection as Core, ContextRef, Endpoint, HandshakeResponse, Message,
-    Payload as Delivered, Peer, PlainPolicy, RequestTarget, SpanKey, StreamKey, Vouch,
+    Accept, Connection as Core, Endpoint, HandshakeResponse, Message, Peer, PlainPolicy,
+    RequestTarget, SpanKey, StreamKey, Vouch,
 };
 use wirespan::counters::Counter;
-use wirespan::envelope::{Body, Form, Frame, Role};
+use wirespan::envelope::{Form, Role};
 
+use crate::body::{Payload, frame_bytes};
 use crate::error::{invalid, raise};
 use crate::event::Event;
 use crate::handshake::{HandshakeRequest, Headers, SessionRegistry};
-use crate::metrics::Summary;
+use crate::metrics::{Summary, now_or};
 use crate::options;
+use crate::otel::Sender;
 use crate::plan::Plan;
-use crate::received::{IncomingStream, Received};
+use crate::received::Received;
 use crate::trace::{SpanContext, baggage_of};
 
 /// One side of a connection: a deterministic state machine without I/O, clock and randomness.
@@ -27,7 +29,11 @@ use crate::trace::{SpanContext, baggage_of};
 /// from several threads; what one of them does, it does whole.
 #[pyclass(frozen, module = "wirespan")]
 #[derive(Debug)]
-pub(crate) struct Connection(Mutex<Core>);
+pub(crate) struct Connection {
+    core: Mutex<Core>,
+    /// Whether the options let any baggage out.
+    sends_baggage: bool,
+}
 
 /// Headers, a subprotocol and a query parameter to add to a request.
 type RequestAdditions = (Vec<(&'static str, String)>, Option<String>, Option<String>);
@@ -35,7 +41,26 @@ type RequestAdditions = (Vec<(&'static str, String)>, Option<String>, Option<Str
 impl Connection {
     fn lock(&self) -> MutexGuard<'_, Core> {
         // The lock is held for the length of one step of the core, in which no Python runs: no deadlock with the GIL.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn new(py: Python<'_>, core: Result<Core, wirespan::Error>) -> PyResult<Self> {
+        let core = core.map_err(|error| raise(py, &error))?;
+        Ok(Self {
+            sends_baggage: !core.options().baggage_out.is_none(),
+            core: Mutex::new(core),
+        })
+    }
+
+    fn receive_bytes(
+        &self,
+        message: &Bound<'_, PyAny>,
+        bytes: &[u8],
+        form: Form,
+        now: u64,
+    ) -> Received {
+        let received = self.lock().receive(bytes, form, now);
+        Received::new(message, bytes, form, received)
     }
 }
 
@@ -67,105 +92,6 @@ fn endpoint(address: Option<String>, port: Option<u16>) -> Endpoint {
     }
 }
 
-/// Bytes of ASCII text from which on a slice of the message costs less than reading the text anew.
-const SLICED_BYTES: usize = 256;
-
-/// The part of a message that is delivered.
-fn delivered(
-    message: &Bound<'_, PyAny>,
-    bytes: &[u8],
-    form: Form,
-    place: &Delivered<'_>,
-    part: &[u8],
-) -> PyResult<Py<PyAny>> {
-    let py = message.py();
-    let is_str = message.is_instance_of::<PyString>();
-    let has_own_type = is_str || (form == Form::Binary && message.is_instance_of::<PyBytes>());
-    if has_own_type && part.len() == bytes.len() {
-        // Nothing was taken away: the message itself is delivered.
-        return Ok(message.clone().unbind());
-    }
-    if is_str
-        && let Delivered::Raw(range) = place
-        && range.len() >= SLICED_BYTES
-        && message.len()? == bytes.len()
-    {
-        // As many characters as bytes: all are ASCII, and offsets are the same.
-        let (start, end) = (range.start.cast_signed(), range.end.cast_signed());
-        return Ok(message.get_item(PySlice::new(py, start, end, 1))?.unbind());
-    }
-    match (form, std::str::from_utf8(part)) {
-        (Form::Text, Ok(text)) => Ok(PyString::new(py, text).into_any().unbind()),
-        // A text message that is none is delivered as its bytes.
-        _ => Ok(PyBytes::new(py, part).into_any().unbind()),
-    }
-}
-
-/// Bytes of a frame from which on filling it with zeros costs more than a writer.
-const WRITTEN_BYTES: usize = 16 * 1024;
-
-/// A frame in memory of Python, copied once.
-fn frame_bytes<'py>(py: Python<'py>, frame: &Frame<'_>) -> PyResult<Bound<'py, PyBytes>> {
-    match frame.parts() {
-        Some(parts) if frame.len() >= WRITTEN_BYTES => {
-            PyBytes::new_with_writer(py, frame.len(), |writer| {
-                parts
-                    .into_iter()
-                    .try_for_each(|part| writer.write_bytes(part))
-            })
-        }
-        _ => PyBytes::new_with(py, frame.len(), |buffer| {
-            // The buffer has the length that the frame said.
-            let _ = frame.copy_to(buffer);
-            Ok(())
-        }),
-    }
-}
-
-/// What the application sends, held for the time of one call.
-enum Payload<'py> {
-    Text(Bound<'py, PyString>),
-    Bytes(Bound<'py, PyBytes>),
-    Copied(Vec<u8>),
-    None,
-}
-
-impl<'py> Payload<'py> {
-    fn read(body: &Bound<'py, PyAny>) -> PyResult<Self> {
-        if let Ok(text) = body.cast::<PyString>() {
-            return Ok(Self::Text(text.clone()));
-        }
-        if let Ok(bytes) = body.cast::<PyBytes>() {
-            return Ok(Self::Bytes(bytes.clone()));
-        }
-        if body.is_none() {
-            return Ok(Self::None);
-        }
-        match PyBuffer::<u8>::get(body) {
-            // Another thread may change or release the buffer at any time, so it is copied while nothing else runs.
-            Ok(buffer) => Ok(Self::Copied(buffer.to_vec(body.py())?)),
-            Err(_) => Err(invalid(
-                body.py(),
-                "body",
-                "must be str, bytes, a buffer of bytes, or None",
-            )),
-        }
-    }
-
-    fn body(&self, json: bool) -> PyResult<Body<'_>> {
-        Ok(match self {
-            Self::Text(text) if json => Body::Json(text.to_str()?.as_bytes()),
-            Self::Text(text) => Body::Text(text.to_str()?),
-            Self::Bytes(bytes) if json => Body::Json(bytes.as_bytes()),
-            Self::Bytes(bytes) => Body::Binary(bytes.as_bytes()),
-            Self::Copied(bytes) if json => Body::Json(bytes),
-            Self::Copied(bytes) => Body::Binary(bytes),
-            // The core knows the form that the direction used last.
-            Self::None => Body::None(Form::Text),
-        })
-    }
-}
-
 #[pymethods]
 impl Connection {
     /// Makes the connecting side. `options` are those of SPEC.md, chapter "Options", with times in seconds.
@@ -184,8 +110,7 @@ impl Connection {
             endpoint(address, port),
             entropy,
         );
-        core.map(|core| Self(Mutex::new(core)))
-            .map_err(|error| raise(py, &error))
+        Self::new(py, core)
     }
 
     /// Makes the accepting side for a request. `vouched` is what the application's callback said of the proposed session,
@@ -224,8 +149,7 @@ impl Connection {
             endpoint(address, port),
             entropy,
         );
-        core.map(|core| Self(Mutex::new(core)))
-            .map_err(|error| raise(py, &error))
+        Self::new(py, core)
     }
 
     /// The spans to start before the handshake, none to two. `http_span` is the span of an HTTP instrumentation that is
@@ -287,7 +211,14 @@ impl Connection {
     }
 
     /// Opens the connecting side: the upgrade was answered with these headers.
-    fn open_client(&self, py: Python<'_>, headers: &Bound<'_, PyAny>, now: u64) -> PyResult<()> {
+    #[pyo3(signature = (headers, now = None))]
+    fn open_client(
+        &self,
+        py: Python<'_>,
+        headers: &Bound<'_, PyAny>,
+        now: Option<u64>,
+    ) -> PyResult<()> {
+        let now = now_or(py, now)?;
         let headers = Headers::read(headers)?;
         let response = HandshakeResponse::from_headers(headers.iter());
         let opened = self.lock().open_client(&response, now);
@@ -295,7 +226,9 @@ impl Connection {
     }
 
     /// Opens the accepting side: the upgrade was sent.
-    fn open_server(&self, py: Python<'_>, now: u64) -> PyResult<()> {
+    #[pyo3(signature = (now = None))]
+    fn open_server(&self, py: Python<'_>, now: Option<u64>) -> PyResult<()> {
+        let now = now_or(py, now)?;
         let opened = self.lock().open_server(now);
         opened.map_err(|error| raise(py, &error))
     }
@@ -306,28 +239,30 @@ impl Connection {
     }
 
     /// Plans a call: start the span, then send with its context. `current` is the current span.
-    #[pyo3(signature = (method, current, now))]
+    #[pyo3(signature = (method, current, now = None))]
     fn plan_call(
         &self,
         py: Python<'_>,
         method: Option<&str>,
         current: Option<&Bound<'_, SpanContext>>,
-        now: u64,
+        now: Option<u64>,
     ) -> PyResult<(u32, Plan)> {
+        let now = now_or(py, now)?;
         let current = current.map(|span| span.get().inner().trace_parent);
         let plan = self.lock().plan_call(method, current, now);
         planned(py, plan)
     }
 
     /// Plans a transfer, as `plan_call`.
-    #[pyo3(signature = (method, current, now))]
+    #[pyo3(signature = (method, current, now = None))]
     fn plan_transfer(
         &self,
         py: Python<'_>,
         method: Option<&str>,
         current: Option<&Bound<'_, SpanContext>>,
-        now: u64,
+        now: Option<u64>,
     ) -> PyResult<(u32, Plan)> {
+        let now = now_or(py, now)?;
         let current = current.map(|span| span.get().inner().trace_parent);
         let plan = self.lock().plan_transfer(method, current, now);
         planned(py, plan)
@@ -335,8 +270,11 @@ impl Connection {
 
     /// Makes a message for a stream, or for 0 (PLAIN), and returns (is text, bytes). `body` is str, a buffer of bytes, or None
     /// for no body; `json` says that it is known to be JSON in UTF-8.
+    ///
+    /// `context` is a SpanContext, a Context of OpenTelemetry, "current" for the one that is current, or None. With an
+    /// OpenTelemetry context go its span and, where the options let any out and none is given, its baggage.
     #[pyo3(signature = (
-        stream, body, context, now, last = false, headers = None, json = false, baggage = None
+        stream, body, context, now = None, last = false, headers = None, json = false, baggage = None
     ))]
     #[expect(
         clippy::too_many_arguments,
@@ -347,29 +285,26 @@ impl Connection {
         py: Python<'py>,
         stream: u32,
         body: &Bound<'py, PyAny>,
-        context: Option<&Bound<'py, SpanContext>>,
-        now: u64,
+        context: &Bound<'py, PyAny>,
+        now: Option<u64>,
         last: bool,
         headers: Option<Vec<(String, String)>>,
         json: bool,
         baggage: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<(bool, Bound<'py, PyBytes>)> {
+        let now = now_or(py, now)?;
         let payload = Payload::read(body)?;
-        let baggage = baggage.map(baggage_of);
-        let headers = headers.unwrap_or_default();
+        let sender = Sender::read(context, self.sends_baggage && baggage.is_none())?;
+        let given = baggage.map(baggage_of);
         let own: Vec<(&str, &str)> = headers
             .iter()
+            .flatten()
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
         let mut message = Message::new(payload.body(json)?);
         message.last = last;
         message.headers = &own;
-        let span = context.map(|context| context.get().inner());
-        let context = ContextRef {
-            trace_parent: span.map(|span| span.trace_parent),
-            trace_state: span.map_or("", |span| span.trace_state.as_str()),
-            baggage: baggage.as_ref(),
-        };
+        let context = sender.context(given.as_ref());
         let mut core = self.lock();
         let frame = match core.send(StreamKey::from_number(stream), message, &context, now) {
             Ok(frame) => frame,
@@ -384,22 +319,19 @@ impl Connection {
     }
 
     /// Ends this side's direction of a stream; the message that says so is an event.
-    #[pyo3(signature = (stream, context, now, baggage = None))]
+    #[pyo3(signature = (stream, context, now = None, baggage = None))]
     fn end(
         &self,
         py: Python<'_>,
         stream: u32,
-        context: Option<&Bound<'_, SpanContext>>,
-        now: u64,
+        context: &Bound<'_, PyAny>,
+        now: Option<u64>,
         baggage: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
-        let baggage = baggage.map(baggage_of);
-        let span = context.map(|context| context.get().inner());
-        let context = ContextRef {
-            trace_parent: span.map(|span| span.trace_parent),
-            trace_state: span.map_or("", |span| span.trace_state.as_str()),
-            baggage: baggage.as_ref(),
-        };
+        let now = now_or(py, now)?;
+        let sender = Sender::read(context, self.sends_baggage && baggage.is_none())?;
+        let given = baggage.map(baggage_of);
+        let context = sender.context(given.as_ref());
         let ended = self
             .lock()
             .end(StreamKey::from_number(stream), &context, now);
@@ -407,71 +339,68 @@ impl Connection {
     }
 
     /// Ends a call that its block left normally, or whose handler returned.
-    fn leave(&self, stream: u32, now: u64) {
+    #[pyo3(signature = (stream, now = None))]
+    fn leave(&self, py: Python<'_>, stream: u32, now: Option<u64>) -> PyResult<()> {
+        let now = now_or(py, now)?;
         self.lock().leave(StreamKey::from_number(stream), now);
+        Ok(())
     }
 
     /// Cancels a call or transfer.
-    fn cancel(&self, stream: u32, now: u64) {
+    #[pyo3(signature = (stream, now = None))]
+    fn cancel(&self, py: Python<'_>, stream: u32, now: Option<u64>) -> PyResult<()> {
+        let now = now_or(py, now)?;
         self.lock().cancel(StreamKey::from_number(stream), now);
+        Ok(())
     }
 
     /// Ends a call or transfer with an error type.
-    fn fail(&self, stream: u32, error_type: &str, now: u64) {
+    #[pyo3(signature = (stream, error_type, now = None))]
+    fn fail(
+        &self,
+        py: Python<'_>,
+        stream: u32,
+        error_type: &str,
+        now: Option<u64>,
+    ) -> PyResult<()> {
+        let now = now_or(py, now)?;
         self.lock()
             .fail(StreamKey::from_number(stream), error_type, now);
+        Ok(())
     }
 
     /// Notes that a reader took a chunk of `size` bytes out of the host's queue.
-    fn take(&self, stream: u32, size: usize, now: u64) {
+    #[pyo3(signature = (stream, size, now = None))]
+    fn take(&self, py: Python<'_>, stream: u32, size: usize, now: Option<u64>) -> PyResult<()> {
+        let now = now_or(py, now)?;
         self.lock().take(StreamKey::from_number(stream), size, now);
+        Ok(())
     }
 
     /// Takes a received message: `str` for text, `bytes` for binary, or for text that is not decoded where `text` is true.
     /// Nothing that a peer sends raises.
-    #[pyo3(signature = (message, now, text = false))]
+    #[pyo3(signature = (message, now = None, text = false))]
     fn receive(
         &self,
         py: Python<'_>,
         message: &Bound<'_, PyAny>,
-        now: u64,
+        now: Option<u64>,
         text: bool,
     ) -> PyResult<Received> {
-        let copied;
-        let (bytes, form) = if let Ok(text) = message.cast::<PyString>() {
-            (text.to_str()?.as_bytes(), Form::Text)
-        } else if let Ok(bytes) = message.cast::<PyBytes>() {
-            (bytes.as_bytes(), form_of(text))
-        } else {
-            let buffer = PyBuffer::<u8>::get(message)
-                .map_err(|_| invalid(py, "message", "must be str for text or bytes for binary"))?;
-            copied = buffer.to_vec(py)?;
-            (copied.as_slice(), form_of(text))
-        };
-        let received = self.lock().receive(bytes, form, now);
-        let data = match received.payload.bytes(bytes) {
-            None => None,
-            Some(part) => Some(delivered(message, bytes, form, &received.payload, part)?),
-        };
-        let headers = received.headers.iter();
-        let headers = headers
-            .map(|(name, value)| (name.to_string(), value.to_string()))
-            .collect();
-        let (context, link) = (received.context().cloned(), received.link().cloned());
-        let opened = received
-            .opened
-            .map(|opened| Py::new(py, IncomingStream::new(py, *opened)?))
-            .transpose()?;
-        Ok(Received {
-            text: form == Form::Text,
-            stream: received.stream.number(),
-            data,
-            opened,
-            context,
-            link,
-            baggage: received.baggage,
-            headers,
-        })
+        let now = now_or(py, now)?;
+        let form = form_of(text);
+        if let Ok(text) = message.cast::<PyString>() {
+            let bytes = text.to_str()?.as_bytes();
+            return Ok(self.receive_bytes(message, bytes, Form::Text, now));
+        }
+        if let Ok(bytes) = message.cast::<PyBytes>() {
+            return Ok(self.receive_bytes(message, bytes.as_bytes(), form, now));
+        }
+        let buffer = PyBuffer::<u8>::get(message)
+            .map_err(|_| invalid(py, "message", "must be str for text or bytes for binary"))?;
+        // Another thread may change or release the buffer at any time, so it is copied while nothing else runs.
+        let copied = PyBytes::new(py, &buffer.to_vec(py)?);
+        Ok(self.receive_bytes(copied.as_any(), copied.as_bytes(), form, now))
     }
 
     /// The next thing for the host to act on, or None.
@@ -485,19 +414,33 @@ impl Connection {
     }
 
     /// Does what is due.
-    fn on_time(&self, now: u64) {
+    #[pyo3(signature = (now = None))]
+    fn on_time(&self, py: Python<'_>, now: Option<u64>) -> PyResult<()> {
+        let now = now_or(py, now)?;
         self.lock().on_time(now);
+        Ok(())
     }
 
     /// Says that the transport has closed; `code` is None without a close frame.
-    #[pyo3(signature = (code, reason, now))]
-    fn on_close(&self, code: Option<u16>, reason: &str, now: u64) {
+    #[pyo3(signature = (code, reason, now = None))]
+    fn on_close(
+        &self,
+        py: Python<'_>,
+        code: Option<u16>,
+        reason: &str,
+        now: Option<u64>,
+    ) -> PyResult<()> {
+        let now = now_or(py, now)?;
         self.lock().on_close(code, reason, now);
+        Ok(())
     }
 
     /// Says that another connection took this one's session over.
-    fn on_superseded(&self, now: u64) {
+    #[pyo3(signature = (now = None))]
+    fn on_superseded(&self, py: Python<'_>, now: Option<u64>) -> PyResult<()> {
+        let now = now_or(py, now)?;
         self.lock().on_superseded(now);
+        Ok(())
     }
 
     /// Names the methods that the application serves; only these can name a span.
@@ -629,6 +572,6 @@ impl Connection {
     /// Whether any baggage may be sent, so that it is worth collecting.
     #[getter]
     fn sends_baggage(&self) -> bool {
-        !self.lock().options().baggage_out.is_none()
+        self.sends_baggage
     }
 }

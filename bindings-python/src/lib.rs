@@ -1,6 +1,7 @@
 //! The native module of the Python package `wirespan`: the core's types as Python classes, and nothing that decides.
 #![deny(unsafe_code)]
 
+mod body;
 mod carry;
 mod connection;
 mod envelope;
@@ -8,6 +9,7 @@ mod error;
 mod event;
 mod handshake;
 mod metrics;
+mod native;
 mod options;
 mod otel;
 mod plan;

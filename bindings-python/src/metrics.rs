@@ -1,7 +1,6 @@
 //! Stream metrics.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -17,18 +16,18 @@ pub(crate) const OUTCOMES: [Outcome; 4] = [
     Outcome::Abandoned,
 ];
 
-/// The clock of `time.monotonic_ns`, read without a call into Python.
-pub(crate) fn now_ns(py: Python<'_>) -> PyResult<u64> {
-    static TIE: OnceLock<(Instant, u64)> = OnceLock::new();
-    let (start, at_start) = match TIE.get() {
-        Some(tie) => *tie,
-        None => {
-            let ns: u64 = py.import("time")?.call_method0("monotonic_ns")?.extract()?;
-            *TIE.get_or_init(|| (Instant::now(), ns))
-        }
-    };
-    let elapsed = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-    Ok(at_start.saturating_add(elapsed))
+/// The clock of `time.monotonic_ns`, read without a call into Python where it is known which one that is.
+fn now_ns(py: Python<'_>) -> PyResult<u64> {
+    #[cfg(target_os = "linux")]
+    if let Some(now) = crate::native::monotonic_ns() {
+        return Ok(now);
+    }
+    py.import("time")?.call_method0("monotonic_ns")?.extract()
+}
+
+/// A time that was given, else that of the clock.
+pub(crate) fn now_or(py: Python<'_>, given: Option<u64>) -> PyResult<u64> {
+    given.map_or_else(|| now_ns(py), Ok)
 }
 
 /// Measures the chunks of one direction of a stream: a call, an iterator, server-sent events, a socket.
@@ -69,7 +68,7 @@ impl StreamMetrics {
     /// Starts the clock.
     #[pyo3(signature = (now = None))]
     fn start(&self, py: Python<'_>, now: Option<u64>) -> PyResult<()> {
-        let now = now.map_or_else(|| now_ns(py), Ok)?;
+        let now = now_or(py, now)?;
         self.lock().start(now);
         Ok(())
     }
@@ -83,7 +82,7 @@ impl StreamMetrics {
         size: u64,
         now: Option<u64>,
     ) -> PyResult<Option<(u64, u64)>> {
-        let now = now.map_or_else(|| now_ns(py), Ok)?;
+        let now = now_or(py, now)?;
         let stall = self.lock().record_chunk(size, now);
         Ok(stall.map(|stall| (stall.interval_ns, stall.chunk)))
     }
@@ -98,7 +97,7 @@ impl StreamMetrics {
                 "must be \"complete\", \"cancelled\", \"error\" or \"abandoned\"",
             ));
         };
-        let now = now.map_or_else(|| now_ns(py), Ok)?;
+        let now = now_or(py, now)?;
         self.lock().finish(outcome, now);
         Ok(())
     }

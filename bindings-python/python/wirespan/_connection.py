@@ -181,7 +181,7 @@ class TracedConnection:
         while True:
             if self._plain:
                 message = self._plain.popleft()
-                self.core.take(PLAIN, len(message.bytes), _now())
+                self.core.take(PLAIN, message.size)
                 self._drain()
                 return message
             if self._closed.is_set():
@@ -335,7 +335,7 @@ class TracedConnection:
             self._calls.pop(call._key, None)
 
     def _take(self, key: int, message: Message) -> None:
-        self.core.take(key, len(message.bytes), _now())
+        self.core.take(key, message.size)
         self._drain()
 
     async def _end(self, call: Call) -> None:
@@ -444,10 +444,9 @@ class TracedConnection:
                 registered=opened.registered,
             )
             self._calls[received.stream] = call
-        data = received.data
-        if data is not None:
+        if received.size is not None:
             of = call or self._calls.get(received.stream)
-            self._deliver(received, Message(received, data, None if of is None else of.context))
+            self._deliver(received, Message(received, None if of is None else of.context))
         self._drain()
         if call is not None:
             self._dispatch(call)

@@ -24,25 +24,43 @@ class Message:
     ``str(message)`` is its text. ``with message:`` and ``message.run(function)`` make its context current.
     """
 
-    __slots__ = ("_context", "_received", "_token", "data")
+    __slots__ = ("_context", "_received", "_token")
 
-    data: str | bytes
-
-    def __init__(self, received: Received, data: str | bytes, context: Context | None = None) -> None:
+    def __init__(self, received: Received, context: Context | None = None) -> None:
         self._received = received
         self._context = context
         self._token: Token[Context] | None = None
-        self.data = data
+
+    @property
+    def data(self) -> str | bytes:
+        """The content: ``str`` of a text message (``bytes`` if it is not UTF-8), ``bytes`` of a binary one."""
+        data = self._received.data
+        assert data is not None
+        return data
+
+    @property
+    def view(self) -> memoryview:
+        """The content without a copy, text in UTF-8; what ``orjson.loads`` and files take as well as ``bytes``."""
+        view = self._received.view
+        assert view is not None
+        return view
+
+    @property
+    def size(self) -> int:
+        """The length of the content in bytes, text in UTF-8."""
+        return self._received.size or 0
 
     @property
     def text(self) -> str:
         """The content as text; binary content is decoded as UTF-8, with U+FFFD for what is none."""
-        return self.data if isinstance(self.data, str) else self.data.decode(errors="replace")
+        data = self.data
+        return data if isinstance(data, str) else data.decode(errors="replace")
 
     @property
     def bytes(self) -> bytes:
         """The content in bytes, text in UTF-8."""
-        return self.data.encode(errors="surrogatepass") if isinstance(self.data, str) else self.data
+        data = self.data
+        return data.encode() if isinstance(data, str) else data
 
     def json(self) -> Any:
         """Reads the content as JSON; raises what ``json.loads`` raises."""
