@@ -136,14 +136,26 @@ impl Carry {
 
     /// Runs a function with the carried context as the current one.
     pub fn run<T>(mut self, function: impl FnOnce() -> T) -> T {
-        let _current = self.restore();
+        let _current = self.unpack().attach();
         function()
     }
 
     /// Runs a future with the carried context as the current one.
     pub async fn run_async<T>(mut self, future: impl Future<Output = T>) -> T {
-        self.arrive();
-        future.with_context(self.context.clone()).await
+        future.with_context(self.unpack()).await
+    }
+
+    /// The context, for an item that has come out and whose carry nobody can ask any more: how long it waited matters to a span
+    /// that records, and to nobody else.
+    fn unpack(&mut self) -> OtelContext {
+        if self.context.span().is_recording() {
+            self.arrive();
+        }
+        if self.owns_span {
+            self.context.clone()
+        } else {
+            std::mem::take(&mut self.context)
+        }
     }
 
     /// The headers to put beside the payload for a broker. Baggage passes an allow-list, as on a connection.
