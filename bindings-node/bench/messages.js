@@ -89,7 +89,8 @@ function encodes(size, form, body, given, idioms, target, floor) {
     const { client } = ends();
     const calls = Array.from({ length: batch }, () => {
       const spanContext = newSpan();
-      return [client.planCall('order', spanContext, 0).stream, { ...given, spanContext }];
+      const { json, text } = given;
+      return [client.planCall('order', spanContext, 0).stream, { json, text, spanContext }];
     });
     return (n) => {
       sink.value = client.send(calls[n][0], body, calls[n][1], n).bytes;

@@ -1,7 +1,7 @@
 const { Buffer } = require('node:buffer');
 const { SessionRegistry, HandshakeRequest } = require('./handshake.js');
 const { native, names, words, numbers, WORD, NUMBER } = require('./native.js');
-const { SEND, bytesOf, isBinary, jsonOf } = require('./body.js');
+const { SEND, View, bytesOf, isBinary, jsonOf, viewOf } = require('./body.js');
 const { Received } = require('./received.js');
 const { Summary } = require('./metrics.js');
 const { encodeOptions, withOptionNames } = require('./options.js');
@@ -25,10 +25,30 @@ const HEAD_ROOM = 1024;
 const TAIL_ROOM = 1;
 let slab = newSlab();
 
+/** The memory of a new slab, which is not lent by any pool. */
 function newSlab() {
   const made = Buffer.allocUnsafeSlow(SLAB_BYTES);
   native.slab(made);
-  return made;
+  return made.buffer;
+}
+
+/**
+ * The memory of bytes, whose place in it is left in the numbers. Memory that other threads can change is copied first: the addon
+ * reads it more than once.
+ */
+function memoryOf(bytes) {
+  const memory = bytes.buffer;
+  if (memory instanceof SharedArrayBuffer) return memoryOf(new Uint8Array(bytes));
+  numbers[NUMBER.OFFSET] = bytes.byteOffset;
+  numbers[NUMBER.LENGTH] = bytes.length;
+  return memory;
+}
+
+/** A time as the addon takes it. */
+function timeOf(now) {
+  if (typeof now !== 'number' && typeof now !== 'bigint')
+    throw invalid('now', 'must be a number or bigint that is not negative');
+  return Number(now);
 }
 
 const freed = new FinalizationRegistry((handle) => native.connectionFree(handle));
@@ -170,7 +190,7 @@ class Connection {
     const { last = false, headers, json = false, text = false, spanContext, baggage } = options ?? {};
     let flags = (last ? SEND.LAST : 0) | (json ? SEND.JSON : 0) | (text ? SEND.TEXT : 0);
     let given = body;
-    if (isBinary(body)) given = bytesOf(body, 'body');
+    if (isBinary(body)) given = viewOf(body, 'body');
     else if (body !== undefined && typeof body !== 'string') {
       given = jsonOf(body);
       flags |= SEND.JSON;
@@ -202,32 +222,57 @@ class Connection {
         heldSpan = heldBaggage = undefined;
       } else holdContext(span, baggage);
     }
+    if (headers !== undefined) bits |= SEND.HEADERS;
     // Whoever has a frame can give its memory to another thread.
-    if (slab.length === 0) slab = newSlab();
-    let given = body;
-    if (typeof body === 'string' && body.length > LONG_TEXT) {
-      given = withRoom(body);
-      bits |= (flags & SEND.JSON) === 0 ? SEND.ROOM | SEND.TEXT : SEND.ROOM;
+    if (slab.byteLength === 0) slab = newSlab();
+    let given;
+    if (typeof body === 'string' && body.length <= LONG_TEXT) {
+      given = body;
+      bits |= SEND.STRING;
+      numbers[NUMBER.LENGTH] = body.length;
+    } else if (body !== undefined) {
+      let bytes = body;
+      if (typeof body === 'string') {
+        bytes = withRoom(body);
+        bits |= (flags & SEND.JSON) === 0 ? SEND.ROOM | SEND.TEXT : SEND.ROOM;
+      }
+      given = memoryOf(bytes);
+      bits |= SEND.BYTES;
     }
-    const written = native.send(this.#handle, stream, given, bits, now, headers, traceId, spanId);
+    this.#address(stream, bits, now);
+    const written = native.send(given, headers, traceId, spanId);
     if (traceId !== undefined) heldSpan = span;
     this.#settled();
-    if (written === undefined) return (given === body ? slab : given).subarray(words[WORD.START], words[WORD.END]);
+    if (written === undefined) {
+      const start = words[WORD.START];
+      return new View((bits & SEND.ROOM) === 0 ? slab : given, start, words[WORD.END] - start);
+    }
     // A frame that would fit an empty slab is a sign that this one is full.
-    if (given === body && written.length < SLAB_BYTES / 4) slab = newSlab();
+    if ((bits & SEND.ROOM) === 0 && written.length < SLAB_BYTES / 4) slab = newSlab();
     return written;
+  }
+
+  /** What each message's function is given besides the message. */
+  #address(stream, flags, now) {
+    if (typeof stream !== 'number') throw invalid('stream', 'must be a number');
+    words[WORD.HANDLE] = this.#handle;
+    words[WORD.KEY] = stream;
+    words[WORD.GIVEN] = flags;
+    numbers[NUMBER.NOW] = typeof now === 'number' ? now : timeOf(now);
   }
 
   /** Takes a received message, whole. Nothing that a peer sends is an error. */
   receive(message, binary, now) {
-    return this._receive(bytesOf(message, 'message'), binary, now);
+    return this._receive(viewOf(message, 'message'), binary, now);
   }
 
   _receive(message, binary, now) {
-    const text = native.receive(this.#handle, message, binary, now);
+    const memory = memoryOf(message);
+    const offset = numbers[NUMBER.OFFSET];
+    this.#address(0, binary ? 1 : 0, now);
+    const text = native.receive(memory);
     this.#settled();
-    const buffer = message instanceof Buffer ? message : Buffer.from(message.buffer, message.byteOffset, message.length);
-    return new Received(buffer, binary, text);
+    return new Received(message, memory, offset, binary, text);
   }
 
   /** Notes that a reader took a chunk out of the host's queue. */

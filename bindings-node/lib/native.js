@@ -13,10 +13,23 @@ const WORD = Object.freeze({
   FLAGS: 6,
   TRACE_FLAGS: 7,
   IDS: 8,
-  COUNT: 16,
+  HANDLE: 14,
+  KEY: 15,
+  GIVEN: 16,
+  COUNT: 17,
 });
 /** Places in `numbers`. */
-const NUMBER = Object.freeze({ DEADLINE: 0, SUMMARY: 1, SUMMARY_LEN: 19, RECEIVED: 20, STALL: 39, COUNT: 42 });
+const NUMBER = Object.freeze({
+  DEADLINE: 0,
+  SUMMARY: 1,
+  SUMMARY_LEN: 19,
+  RECEIVED: 20,
+  STALL: 39,
+  NOW: 42,
+  OFFSET: 43,
+  LENGTH: 44,
+  COUNT: 45,
+});
 
 const native = load();
 const words = new Uint32Array(WORD.COUNT);

@@ -1,4 +1,5 @@
 const { Buffer } = require('node:buffer');
+const { View } = require('./body.js');
 const { native, words, idWords, WORD } = require('./native.js');
 const { remoteSpanContext, reviveBaggage, revivePlan } = require('./context.js');
 
@@ -16,12 +17,14 @@ const scratchBytes = Buffer.from(scratch.buffer);
  * private fields, and what not everybody asks for is made when somebody does.
  */
 class Received {
-  constructor(message, binary, text) {
+  constructor(message, memory, offset, binary, text) {
     const flags = words[WORD.FLAGS];
     this.stream = words[WORD.STREAM];
     /** Whether it came as a binary message. */
     this.binary = binary;
     this._message = message;
+    this._memory = memory;
+    this._offset = offset;
     this._kind = words[WORD.PAYLOAD];
     this._start = words[WORD.START];
     this._end = words[WORD.END];
@@ -43,7 +46,8 @@ class Received {
   get payload() {
     if (this._payload === undefined && this._kind === PAYLOAD.RANGE) {
       const { _message: message, _start: start, _end: end } = this;
-      this._payload = start === 0 && end === message.length ? message : message.subarray(start, end);
+      const whole = end - start === message.length && message instanceof Buffer;
+      this._payload = whole ? message : new View(this._memory, this._offset + start, end - start);
     }
     return this._payload;
   }
@@ -55,7 +59,7 @@ class Received {
 
   /** The payload as text. */
   get _text() {
-    return this._kind === PAYLOAD.TEXT ? this._payload : this._message.toString('utf8', this._start, this._end);
+    return this._kind === PAYLOAD.TEXT ? this._payload : this.payload.utf8Slice();
   }
 
   /** The length of the payload in bytes. */

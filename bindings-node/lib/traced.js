@@ -3,12 +3,12 @@ const { Call, Transfer } = require('./call.js');
 const { Message } = require('./message.js');
 const { EMPTY } = require('./metrics.js');
 const { Reader } = require('./reader.js');
-const { SEND, bytesOf, isBinary, jsonOf } = require('./body.js');
+const { SEND, isBinary, jsonOf, viewOf } = require('./body.js');
 const { WirespanError, invalid, isAbort, typeName } = require('./error.js');
 const { flatten } = require('./flatten.js');
 const { names, words, WORD } = require('./native.js');
 const { now } = require('./clock.js');
-const { spanContextOf } = require('./context.js');
+const { currentSpanContext, spanContextOf } = require('./context.js');
 
 /** Bytes that may wait in the transport before `send` waits too. */
 const HIGH_WATER_BYTES = 256 * 1024;
@@ -335,7 +335,7 @@ class TracedConnection {
     let flags = (last ? SEND.LAST : 0) | (json ? SEND.JSON : 0);
     let given = body;
     if (typeof body !== 'string') {
-      if (isBinary(body)) given = bytesOf(body, 'body');
+      if (isBinary(body)) given = viewOf(body, 'body');
       else {
         given = jsonOf(body);
         flags |= SEND.JSON;
@@ -344,7 +344,8 @@ class TracedConnection {
     let span;
     let baggage;
     if (context !== undefined) {
-      span = spanContextOf(context);
+      // One that is not valid counts as absent to the core.
+      span = currentSpanContext(context);
       if (this.#sendsBaggage) baggage = propagation.getBaggage(context);
     }
     const own = headers === undefined ? undefined : flatten(headers);

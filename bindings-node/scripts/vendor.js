@@ -25,7 +25,8 @@ if (process.argv[2] !== '--remove') {
   fs.mkdirSync(target);
   const workspace = fs.readFileSync(path.join(root, 'Cargo.toml'), 'utf8');
   const members = `members = [${MEMBERS.map((member) => `"${member}"`).join(', ')}]`;
-  fs.writeFileSync(path.join(target, 'Cargo.toml'), workspace.replace(/^members = \[[^\]]*\]/m, members));
+  const all = workspace.replace(/^members = \[[^\]]*\]/m, members).replace(/^default-members = .*\n/m, '');
+  fs.writeFileSync(path.join(target, 'Cargo.toml'), all);
   fs.copyFileSync(path.join(root, 'Cargo.lock'), path.join(target, 'Cargo.lock'));
   fs.copyFileSync(path.join(root, 'LICENSE'), path.join(here, 'LICENSE'));
   for (const member of MEMBERS) {

@@ -1,6 +1,7 @@
 //! The few parts of Node-API that the addon uses, behind functions that cannot be misused from within this crate.
 
 use std::ffi::c_void;
+use std::ops::Range;
 use std::ptr;
 
 use napi::sys;
@@ -10,7 +11,10 @@ use wirespan::{Error, ErrorKind};
 pub(crate) type Value = sys::napi_value;
 
 /// The most arguments that a function of the addon takes.
-const MAX_ARGS: usize = 10;
+pub(crate) const MAX_ARGS: usize = 10;
+
+/// Strings that take no more are read in one go.
+const SHORT_TEXT_BYTES: usize = 1536;
 
 /// One call from JavaScript: its environment and its arguments. Absent arguments are `undefined`.
 pub(crate) struct Js {
@@ -36,7 +40,7 @@ pub(crate) enum Type {
 }
 
 impl Js {
-    /// Reads the arguments of a call, and the data that its function was made with.
+    /// Reads the arguments of a call, up to a number of them, and the data that its function was made with.
     ///
     /// # Safety
     ///
@@ -44,9 +48,10 @@ impl Js {
     pub(crate) unsafe fn new(
         env: sys::napi_env,
         info: sys::napi_callback_info,
+        most: usize,
     ) -> (Self, *mut c_void) {
         let mut args = [ptr::null_mut(); MAX_ARGS];
-        let mut count = MAX_ARGS;
+        let mut count = most.min(MAX_ARGS);
         let mut data = ptr::null_mut();
         // SAFETY: the caller vouches for both handles; every pointer is to a live local of the size that is stated.
         unsafe {
@@ -226,6 +231,68 @@ impl Js {
         (status == sys::Status::napi_ok && written < buffer.len() - 4).then(|| &buffer[..written])
     }
 
+    /// A string of ASCII that fills a place; `None` if it does not. It is read as UTF-16: that is a copy to V8, whereas it counts on
+    /// the way to UTF-8, and drops half of each unit on the way to Latin-1.
+    pub(crate) fn ascii(&self, index: usize, place: &mut [u8]) -> Option<()> {
+        let mut buffer = [0_u16; 40];
+        let mut written = 0;
+        // SAFETY: the buffer has the size that is stated; Node.js writes at most that, with a NUL at the end.
+        let status = unsafe {
+            sys::napi_get_value_string_utf16(
+                self.env,
+                self.args[index],
+                buffer.as_mut_ptr(),
+                buffer.len(),
+                &raw mut written,
+            )
+        };
+        let units = buffer.get(..written)?;
+        if status != sys::Status::napi_ok || units.len() != place.len() {
+            return None;
+        }
+        let mut all = 0;
+        for (byte, unit) in place.iter_mut().zip(units) {
+            *byte = *unit as u8;
+            all |= *unit;
+        }
+        (all < 0x80).then_some(())
+    }
+
+    /// A string of a known length in UTF-16 units, as [`Js::text_into`]. Where it is short, one conversion is less than asking first
+    /// what it is made of.
+    pub(crate) fn text_of_length<'b>(
+        &self,
+        index: usize,
+        units: usize,
+        name: &'static str,
+        buffer: &'b mut Vec<u8>,
+    ) -> Result<&'b str, Error> {
+        // A unit becomes three bytes at most.
+        let room = units.saturating_mul(3).saturating_add(1);
+        if room > SHORT_TEXT_BYTES {
+            return self.text_into(index, name, buffer);
+        }
+        buffer.clear();
+        buffer.reserve(room);
+        let mut written = 0;
+        // SAFETY: the buffer has that room, which Node.js keeps to whatever the length really is.
+        let status = unsafe {
+            let status = sys::napi_get_value_string_utf8(
+                self.env,
+                self.args[index],
+                buffer.as_mut_ptr().cast(),
+                room,
+                &raw mut written,
+            );
+            buffer.set_len(written);
+            status
+        };
+        if status != sys::Status::napi_ok {
+            return Err(wrong(name, "must be a string"));
+        }
+        std::str::from_utf8(buffer).map_err(|_| wrong(name, "must be text"))
+    }
+
     fn read_text(
         &self,
         value: Value,
@@ -335,6 +402,50 @@ impl Js {
         // SAFETY: V8 keeps the memory of an array in place while a call holds it, and no JavaScript runs during the call.
         // The JavaScript side copies arrays that share their memory with other threads.
         Ok(unsafe { std::slice::from_raw_parts(data.cast::<u8>(), length) })
+    }
+
+    /// Bytes within an `ArrayBuffer`, for as long as the call lasts. Looking into the memory is a third of looking at an array.
+    pub(crate) fn bytes_within(
+        &self,
+        index: usize,
+        place: Range<usize>,
+        name: &'static str,
+    ) -> Result<&[u8], Error> {
+        let data = self.memory_within(index, &place, name)?;
+        if place.is_empty() {
+            return Ok(&[]);
+        }
+        // SAFETY: as in `bytes_of`; `memory_within` has found that the place is there.
+        Ok(unsafe { std::slice::from_raw_parts(data.cast::<u8>(), place.len()) })
+    }
+
+    /// Where a place within an `ArrayBuffer` is in memory. A buffer that is detached, or too short for the place, is refused.
+    pub(crate) fn memory_within(
+        &self,
+        index: usize,
+        place: &Range<usize>,
+        name: &'static str,
+    ) -> Result<*mut c_void, Error> {
+        let (buffer, mut data, mut length) = (self.args[index], ptr::null_mut::<c_void>(), 0);
+        // SAFETY: as in `kind_of`.
+        let status = unsafe {
+            sys::napi_get_arraybuffer_info(self.env, buffer, &raw mut data, &raw mut length)
+        };
+        if status != sys::Status::napi_ok {
+            return Err(wrong(name, "must be a Buffer or Uint8Array"));
+        }
+        let mut detached = false;
+        if length == 0 {
+            // SAFETY: as in `kind_of`.
+            unsafe { sys::napi_is_detached_arraybuffer(self.env, buffer, &raw mut detached) };
+        }
+        if detached || place.start > place.end || place.end > length {
+            return Err(wrong(
+                name,
+                "is detached: its memory was transferred elsewhere",
+            ));
+        }
+        Ok(data.cast::<u8>().wrapping_add(place.start).cast())
     }
 
     /// The numbers of a `Float64Array`, for as long as the call lasts.
@@ -511,4 +622,4 @@ fn length_of(text: &str) -> isize {
     isize::try_from(text.len()).unwrap_or(isize::MAX)
 }
 
-const NOT_NEGATIVE: &str = "must be a number or bigint that is not negative";
+pub(crate) const NOT_NEGATIVE: &str = "must be a number or bigint that is not negative";

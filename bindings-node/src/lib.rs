@@ -30,11 +30,11 @@ type Function = fn(&Js, &mut State) -> Result<Value, Error>;
 
 /// Names functions and puts a guard around each.
 macro_rules! functions {
-    ($($name:literal => $function:path,)*) => {
+    ($arguments:ident: $($name:literal => $function:path,)*) => {
         &[$(($name, {
             unsafe extern "C" fn raw(env: sys::napi_env, info: sys::napi_callback_info) -> Value {
                 // SAFETY: Node.js calls this with the handles of the running callback.
-                unsafe { guard(env, info, $function) }
+                unsafe { guard(env, info, Arguments::$arguments, $function) }
             }
             raw
         })),*]
@@ -43,13 +43,25 @@ macro_rules! functions {
 
 type Raw = unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> Value;
 
-const FUNCTIONS: &[(&str, Raw)] = functions! {
+/// Where a function finds the handle of its connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Arguments {
+    /// It is the first argument, if it has one.
+    Own,
+    /// It is among the words: these functions are called for each message, with four arguments at most.
+    Words,
+}
+
+const MESSAGE_FUNCTIONS: &[(&str, Raw)] = functions! { Words:
+    "send" => message::send,
+    "receive" => message::receive,
+};
+
+const FUNCTIONS: &[(&str, Raw)] = functions! { Own:
     "register" => register,
     "handles" => handles,
     "slab" => message::slab,
     "setContext" => message::set_context,
-    "send" => message::send,
-    "receive" => message::receive,
     "extras" => message::extras,
     "take" => message::take,
     "client" => connection::client,
@@ -142,9 +154,18 @@ fn handles(js: &Js, state: &mut State) -> Result<Value, Error> {
 /// # Safety
 ///
 /// `env` and `info` are those of the running callback of a function that [`napi_register_module_v1`] made.
-unsafe fn guard(env: sys::napi_env, info: sys::napi_callback_info, function: Function) -> Value {
+unsafe fn guard(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+    arguments: Arguments,
+    function: Function,
+) -> Value {
+    let most = match arguments {
+        Arguments::Own => js::MAX_ARGS,
+        Arguments::Words => 4,
+    };
     // SAFETY: as this function's own.
-    let (js, data) = unsafe { Js::new(env, info) };
+    let (js, data) = unsafe { Js::new(env, info, most) };
     // SAFETY: the data of each function is the state of its environment, which outlives it. Functions do not run inside one
     // another: none of them calls back into JavaScript while it holds the state.
     let state = unsafe { &mut *data.cast::<State>() };
@@ -153,7 +174,11 @@ unsafe fn guard(env: sys::napi_env, info: sys::napi_callback_info, function: Fun
         Ok(Err(error)) => error,
         Err(panic) => {
             // What panicked may be half changed: it is not used again.
-            if let Ok(handle) = js.u32(0, "handle") {
+            let handle = match arguments {
+                Arguments::Own => js.u32(0, "handle").ok(),
+                Arguments::Words => Some(state.out.word(state::word::HANDLE)),
+            };
+            if let Some(handle) = handle {
                 state.connections.remove(handle);
             }
             Error::new(ErrorKind::Panic, panic_message(panic.as_ref()))
@@ -209,7 +234,7 @@ pub fn fill(exports: Object<'_>, env: Env) -> napi::Result<()> {
     // SAFETY: the handles are those that Node.js gave; `state` lives until `finalize`, after which no function is called.
     unsafe {
         sys::napi_set_instance_data(env, state, Some(state::finalize), ptr::null_mut());
-        for (name, function) in FUNCTIONS {
+        for (name, function) in MESSAGE_FUNCTIONS.iter().chain(FUNCTIONS) {
             let length = isize::try_from(name.len()).unwrap_or(0);
             let mut value = ptr::null_mut();
             let status = sys::napi_create_function(

@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::ptr;
 
-use napi::sys;
 use wirespan::connection::{Message, Payload, Received, StreamKey};
 use wirespan::envelope::{Body, Form, Frame};
 use wirespan::trace::{Baggage, TraceParent};
@@ -12,7 +11,7 @@ use wirespan::{Error, ErrorKind};
 use crate::connection::settle;
 use crate::convert;
 use crate::js::{Js, Type, Value, wrong};
-use crate::state::{Out, State, flag, word};
+use crate::state::{Out, State, flag, number, word};
 
 /// Bits of the argument `flags` of [`send`].
 mod send_flag {
@@ -28,6 +27,12 @@ mod send_flag {
     pub(super) const IDS: u32 = 16;
     /// The body stands between room for a head and room for a tail, so that the message is made around it.
     pub(super) const ROOM: u32 = 32;
+    /// There is a body, which is a string.
+    pub(super) const STRING: u32 = 64;
+    /// There is a body, which is bytes.
+    pub(super) const BYTES: u32 = 128;
+    /// There are headers of the application's own.
+    pub(super) const HEADERS: u32 = 1 << 16;
     /// Where the byte of trace flags starts.
     pub(super) const TRACE_FLAGS: u32 = 8;
 }
@@ -69,18 +74,15 @@ fn ids_at(js: &Js, index: usize, trace_flags: u8) -> Option<TraceParent> {
     let mut text = *b"00-????????????????????????????????-????????????????-??";
     let digit = |nibble: u8| DIGITS[usize::from(nibble & 0xF)];
     text[53..].copy_from_slice(&[digit(trace_flags >> 4), digit(trace_flags)]);
-    for (index, place) in [(index, 3..35), (index + 1, 36..52)] {
-        let mut buffer = [0; 64];
-        let id = js.short_text(index, &mut buffer)?;
-        text.get_mut(place.clone())
-            .filter(|_| id.len() == place.len())?
-            .copy_from_slice(id);
-    }
+    let (trace_id, span_id) = text.split_at_mut(36);
+    js.ascii(index, trace_id.get_mut(3..35)?)?;
+    js.ascii(index + 1, span_id.get_mut(..16)?)?;
     TraceParent::parse(&text).ok()
 }
 
-/// `send(handle, key, body, flags, now, headers, traceId, spanId)`: makes a frame. Where it stands is in the words: in the slab,
-/// or around a body with room; otherwise it is a `Buffer` of its own, which is returned.
+/// `send(body, headers, traceId, spanId)`: makes a frame. Handle, stream, flags, time, and place or length of the body are in the
+/// words and numbers; a body that is bytes is their `ArrayBuffer`. Where the frame stands is then in the words: in the slab, or
+/// around a body with room; otherwise it is a `Buffer` of its own, which is returned.
 pub(crate) fn send(js: &Js, state: &mut State) -> Result<Value, Error> {
     let State {
         connections,
@@ -90,45 +92,32 @@ pub(crate) fn send(js: &Js, state: &mut State) -> Result<Value, Error> {
         slab,
         ..
     } = state;
-    let held = connections.get(js.u32(0, "handle")?)?;
-    let to = StreamKey::from_number(js.u32(1, "key")?);
-    let flags = js.u32(3, "flags")?;
+    let held = connections.get(out.word(word::HANDLE))?;
+    let to = StreamKey::from_number(out.word(word::KEY));
+    let flags = out.word(word::GIVEN);
     let has = |bit: u32| flags & bit != 0;
-    let kind = js.kind(2);
-    let body = match kind {
-        Type::Text => {
-            let text = js.text_into(2, "body", text)?;
-            if has(send_flag::JSON) {
-                Body::Json(text.as_bytes())
-            } else {
-                Body::Text(text)
-            }
+    let body = if has(send_flag::STRING) {
+        let units = position(out, number::LENGTH)?;
+        let text = js.text_of_length(0, units, "body", text)?;
+        if has(send_flag::JSON) {
+            Body::Json(text.as_bytes())
+        } else {
+            Body::Text(text)
         }
-        Type::Absent => Body::None(Form::Text),
-        _ => {
-            let bytes = js.bytes(2, "body")?;
-            let bytes = if has(send_flag::ROOM) {
-                body_within(bytes)?
-            } else {
-                bytes
-            };
-            if has(send_flag::JSON) {
-                Body::Json(bytes)
-            } else if has(send_flag::TEXT) {
-                Body::Text(
-                    std::str::from_utf8(bytes)
-                        .map_err(|_| wrong("body", "must be UTF-8 to be sent as text"))?,
-                )
-            } else {
-                Body::Binary(bytes)
-            }
-        }
+    } else if has(send_flag::BYTES) {
+        bytes_body(js.bytes_within(0, place(out)?, "body")?, flags)?
+    } else {
+        Body::None(Form::Text)
     };
-    let now_ns = js.u64(4, "now")?;
-    let headers = js.texts(5, "headers")?;
+    let now_ns = out.number(number::NOW, "now")?;
+    let headers = if has(send_flag::HEADERS) {
+        js.texts(1, "headers")?
+    } else {
+        Vec::new()
+    };
     let headers = pairs(&headers)?;
     if has(send_flag::IDS) {
-        context.trace_parent = ids_at(js, 6, (flags >> send_flag::TRACE_FLAGS) as u8);
+        context.trace_parent = ids_at(js, 2, (flags >> send_flag::TRACE_FLAGS) as u8);
         context.trace_state.clear();
         context.baggage = None;
     }
@@ -140,22 +129,54 @@ pub(crate) fn send(js: &Js, state: &mut State) -> Result<Value, Error> {
     let context = context.borrow(has(send_flag::CONTEXT));
     let frame = held.core.send(to, message, &context, now_ns)?;
     out.set(word::FORM, convert::form_number(frame.form()));
-    let place = if has(send_flag::ROOM) && kind == Type::Object {
-        write_around(js, &frame)?
+    let written = if has(send_flag::ROOM) {
+        write_around(js, &frame, &place(out)?)?
     } else {
         slab.write(&frame, body.bytes())
     };
-    let value = match place {
-        Some(place) => {
+    let value = match written {
+        Some(written) => {
             // Both are far below 4 GiB: see the bounds of the slab, and of a body with room.
-            out.set(word::START, place.start as u32);
-            out.set(word::END, place.end as u32);
-            js.undefined()
+            out.set(word::START, written.start as u32);
+            out.set(word::END, written.end as u32);
+            // No value is `undefined` to JavaScript.
+            ptr::null_mut()
         }
         None => own_buffer(js, &frame)?,
     };
     settle(held, out);
     Ok(value)
+}
+
+/// A place that JavaScript gave: in memory, or on the way there.
+fn position(out: &Out, number: usize) -> Result<usize, Error> {
+    let position = out.number(number, "place")?;
+    usize::try_from(position).map_err(|_| wrong("place", "must be within memory"))
+}
+
+/// Where the bytes are that JavaScript gave.
+fn place(out: &Out) -> Result<Range<usize>, Error> {
+    let start = position(out, number::OFFSET)?;
+    Ok(start..start.saturating_add(position(out, number::LENGTH)?))
+}
+
+/// The body that bytes are.
+fn bytes_body(bytes: &[u8], flags: u32) -> Result<Body<'_>, Error> {
+    let has = |bit: u32| flags & bit != 0;
+    let bytes = if has(send_flag::ROOM) {
+        body_within(bytes)?
+    } else {
+        bytes
+    };
+    if has(send_flag::JSON) {
+        return Ok(Body::Json(bytes));
+    }
+    if !has(send_flag::TEXT) {
+        return Ok(Body::Binary(bytes));
+    }
+    std::str::from_utf8(bytes)
+        .map(Body::Text)
+        .map_err(|_| wrong("body", "must be UTF-8 to be sent as text"))
 }
 
 /// A frame in a buffer of its own.
@@ -177,20 +198,24 @@ fn body_within(whole: &[u8]) -> Result<&[u8], Error> {
     }
 }
 
-/// Writes head and tail of a frame around its body, where they fit and the body goes as it is.
-fn write_around(js: &Js, frame: &Frame<'_>) -> Result<Option<Range<usize>>, Error> {
+/// Writes head and tail of a frame around its body, where they fit and the body goes as it is. Says where the frame then is within
+/// the room that was given.
+fn write_around(
+    js: &Js,
+    frame: &Frame<'_>,
+    given: &Range<usize>,
+) -> Result<Option<Range<usize>>, Error> {
     let Some([head, body, tail]) = frame.parts() else {
         return Ok(None);
     };
-    let (memory, length) = js.memory(js.arg(2), sys::TypedarrayType::uint8_array, "body")?;
     if head.len() > HEAD_ROOM
         || tail.len() > TAIL_ROOM
-        || length != HEAD_ROOM + body.len() + TAIL_ROOM
+        || given.len() != HEAD_ROOM + body.len() + TAIL_ROOM
     {
         return Ok(None);
     }
+    let memory = js.memory_within(0, given, "body")?.cast::<u8>();
     let place = HEAD_ROOM - head.len()..HEAD_ROOM + body.len() + tail.len();
-    let memory = memory.cast::<u8>();
     // SAFETY: the memory has `length` bytes, belongs to JavaScript, which does not run during the call, and was given for this:
     // the two places are the room in front of the body and behind it, so nothing that is borrowed lies there.
     unsafe {
@@ -223,8 +248,9 @@ fn pairs(flat: &[String]) -> Result<Vec<(&str, &str)>, Error> {
     }
 }
 
-/// `receive(handle, message, isBinary, now)`: leaves stream, payload, flags and ids in the words, and returns the text if the
-/// payload is one that is not part of the message.
+/// `receive(buffer)`: takes a message. Handle, flags (1: it is binary), time, and where it is in its `ArrayBuffer` are in the words
+/// and numbers. Leaves stream, payload, flags and ids in the words, and returns the text if the payload is one that is not part of
+/// the message.
 pub(crate) fn receive(js: &Js, state: &mut State) -> Result<Value, Error> {
     let State {
         connections,
@@ -232,16 +258,20 @@ pub(crate) fn receive(js: &Js, state: &mut State) -> Result<Value, Error> {
         extras,
         ..
     } = state;
-    let held = connections.get(js.u32(0, "handle")?)?;
-    let message = js.bytes(1, "message")?;
+    let held = connections.get(out.word(word::HANDLE))?;
+    let message = js.bytes_within(0, place(out)?, "message")?;
     if u32::try_from(message.len()).is_err() {
         return Err(Error::new(
             ErrorKind::Limit,
             "a message of 4 GiB or more cannot be received",
         ));
     }
-    let form = if js.flag(2) { Form::Binary } else { Form::Text };
-    let now_ns = js.u64(3, "now")?;
+    let form = if out.word(word::GIVEN) == 0 {
+        Form::Text
+    } else {
+        Form::Binary
+    };
+    let now_ns = out.number(number::NOW, "now")?;
     let received = held.core.receive(message, form, now_ns);
     out.set(word::STREAM, received.stream.number());
     let text = put_payload(&received, out);
@@ -255,7 +285,8 @@ pub(crate) fn receive(js: &Js, state: &mut State) -> Result<Value, Error> {
             flags
         },
     );
-    let value = text.map_or_else(|| Ok(js.undefined()), |text| js.string(text))?;
+    // No value is `undefined` to JavaScript.
+    let value = text.map_or_else(|| Ok(ptr::null_mut()), |text| js.string(text))?;
     settle(held, out);
     Ok(value)
 }

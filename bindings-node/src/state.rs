@@ -14,7 +14,7 @@ use wirespan::metrics::{StreamMetrics, Summary};
 use wirespan::trace::{Baggage, TraceParent};
 use wirespan::{Error, ErrorKind};
 
-use crate::js::{Js, wrong};
+use crate::js::{Js, NOT_NEGATIVE, wrong};
 
 /// Everything of one environment.
 #[derive(Default)]
@@ -122,7 +122,8 @@ impl<T> Table<T> {
     }
 }
 
-/// Where functions that are called for each message leave their results: two arrays that JavaScript registered once.
+/// Where functions that are called for each message find their numbers and leave their results: two arrays that JavaScript
+/// registered once.
 pub(crate) struct Out {
     words: *mut u32,
     numbers: *mut f64,
@@ -157,8 +158,13 @@ pub(crate) mod word {
     pub(crate) const TRACE_FLAGS: usize = 7;
     /// The 24 bytes of a trace id and a span id.
     pub(crate) const IDS: usize = 8;
+    /// Arguments of the functions that are called for each message: an element of an array costs a fraction of what an argument
+    /// of a call does. The connection's handle, the stream, and flags.
+    pub(crate) const HANDLE: usize = 14;
+    pub(crate) const KEY: usize = 15;
+    pub(crate) const GIVEN: usize = 16;
     /// Number of words.
-    pub(crate) const COUNT: usize = 16;
+    pub(crate) const COUNT: usize = 17;
 }
 
 /// Bits of what came with a received message.
@@ -183,8 +189,13 @@ pub(crate) mod number {
     pub(crate) const RECEIVED: usize = SUMMARY + SUMMARY_LEN;
     /// A stall: when, how long, which chunk.
     pub(crate) const STALL: usize = RECEIVED + SUMMARY_LEN;
+    /// Arguments of the functions that are called for each message: the time, and where bytes are in their memory. The length is
+    /// that in UTF-16 units where a string is given.
+    pub(crate) const NOW: usize = STALL + 3;
+    pub(crate) const OFFSET: usize = NOW + 1;
+    pub(crate) const LENGTH: usize = NOW + 2;
     /// Number of numbers.
-    pub(crate) const COUNT: usize = STALL + 3;
+    pub(crate) const COUNT: usize = NOW + 3;
 }
 
 impl Out {
@@ -227,6 +238,32 @@ impl Out {
         if !self.numbers.is_null() {
             // SAFETY: as in `set`.
             unsafe { self.numbers.add(place).write(value) };
+        }
+    }
+
+    /// A word that JavaScript gave.
+    pub(crate) fn word(&self, place: usize) -> u32 {
+        assert!(place < word::COUNT, "a place of the table above");
+        if self.words.is_null() {
+            return 0;
+        }
+        // SAFETY: as in `set`.
+        unsafe { self.words.add(place).read() }
+    }
+
+    /// A number that JavaScript gave, if it is one that is not negative. What is beyond 2^64 stays at the largest value.
+    pub(crate) fn number(&self, place: usize, name: &'static str) -> Result<u64, Error> {
+        assert!(place < number::COUNT, "a place of the table above");
+        let number = if self.numbers.is_null() {
+            f64::NAN
+        } else {
+            // SAFETY: as in `set`.
+            unsafe { self.numbers.add(place).read() }
+        };
+        if number >= 0.0 {
+            Ok(number as u64)
+        } else {
+            Err(wrong(name, NOT_NEGATIVE))
         }
     }
 

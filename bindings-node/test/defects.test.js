@@ -4,7 +4,7 @@ const assert = require('node:assert/strict');
 const { after, test } = require('node:test');
 const { DiagLogLevel, SpanStatusCode, diag } = require('@opentelemetry/api');
 const { connect, serve } = require('wirespan/ws');
-const { native } = require('../lib/native.js');
+const { native, words, WORD } = require('../lib/native.js');
 const { setUp, until } = require('./helpers/sdk.js');
 
 const reports = [];
@@ -69,10 +69,10 @@ test('a defect of the addon ends the connection and its spans with an error, and
   await call.recv();
   // What a panic leaves behind: the connection's handle is gone.
   const receive = native.receive;
-  native.receive = (handle, ...args) => {
+  native.receive = (...args) => {
     native.receive = receive;
-    native.connectionFree(handle);
-    return receive(handle, ...args);
+    native.connectionFree(words[WORD.HANDLE]);
+    return receive(...args);
   };
   await call.send('y');
   await assert.rejects(call.recv());
