@@ -28,16 +28,47 @@ fn special(word: u64) -> u64 {
 }
 
 /// The next position from `at` on of a byte that a string cannot hold as it is; the length if there is none.
-fn next_special(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(chunk) = bytes
-        .get(at..at + 8)
-        .and_then(|chunk| <[u8; 8]>::try_from(chunk).ok())
+fn next_special(bytes: &[u8], at: usize) -> usize {
+    // Most strings are short; of a long one, many bytes are looked at together.
+    match next_special_by_words(bytes, at, at + WIDE) {
+        Ok(found) => found,
+        Err(mut at) => {
+            while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<WIDE>)
+                && !has_special(chunk)
+            {
+                at += WIDE;
+            }
+            match next_special_by_words(bytes, at, usize::MAX) {
+                Ok(found) | Err(found) => found,
+            }
+        }
+    }
+}
+
+const WIDE: usize = 64;
+
+/// Tells whether one of many bytes is such a byte. There is no branch, so that the compiler compares many at once.
+fn has_special(chunk: &[u8; WIDE]) -> bool {
+    let is_special = |byte: u8| (byte == b'"') | (byte == b'\\') | (byte < 0x20);
+    chunk
+        .iter()
+        .fold(0, |any, byte| any | u8::from(is_special(*byte)))
+        != 0
+}
+
+/// Looks at eight bytes at once up to `until`, or a little further; `Err` says how far it came without finding one.
+fn next_special_by_words(bytes: &[u8], mut at: usize, until: usize) -> Result<usize, usize> {
+    while at < until
+        && let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>)
     {
-        let marks = special(u64::from_le_bytes(chunk));
+        let marks = special(u64::from_le_bytes(*chunk));
         if marks != 0 {
-            return at + (marks.trailing_zeros() / 8) as usize;
+            return Ok(at + (marks.trailing_zeros() / 8) as usize);
         }
         at += 8;
+    }
+    if at >= until {
+        return Err(at);
     }
     while let Some(byte) = bytes.get(at) {
         if matches!(byte, b'"' | b'\\' | 0..=0x1F) {
@@ -45,7 +76,7 @@ fn next_special(bytes: &[u8], mut at: usize) -> usize {
         }
         at += 1;
     }
-    at
+    Ok(at)
 }
 
 /// Scans a string from the byte behind its opening quote, and checks its escapes by their form.
@@ -419,9 +450,16 @@ mod tests {
         }
 
         #[test]
-        fn words_and_bytes_find_the_same(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
-            let slow = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1F)).unwrap_or(bytes.len());
-            prop_assert_eq!(next_special(&bytes, 0), slow);
+        fn many_bytes_and_one_by_one_find_the_same(
+            plain in proptest::collection::vec(0x23_u8..0x5C, 0..300),
+            mixed in proptest::collection::vec(any::<u8>(), 0..40),
+            from in 0_usize..20,
+        ) {
+            let bytes = [plain, mixed].concat();
+            let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1F);
+            let from = from.min(bytes.len());
+            let slow = bytes[from..].iter().position(is_special).map_or(bytes.len(), |at| from + at);
+            prop_assert_eq!(next_special(&bytes, from), slow);
         }
     }
 }
