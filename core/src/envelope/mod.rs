@@ -247,7 +247,12 @@ pub(crate) fn open_into<'m>(
         (Form::Text, Recognition::Any { max_nesting }) => {
             text::open(head, message, false, max_nesting, max_header_bytes)
         }
-        (Form::Binary, _) => binary::open(head, message, max_header_bytes),
+        (Form::Binary, _) => {
+            if let Some(body) = usual::open_binary(head, message) {
+                return Ok(body);
+            }
+            binary::open(head, message, max_header_bytes)
+        }
     }
 }
 

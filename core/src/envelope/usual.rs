@@ -4,10 +4,12 @@
 use std::num::NonZeroU32;
 use std::ops::Range;
 
+use super::binary::{self, kind};
 use super::grammar::is_method;
 use super::text::{MIDDLE, START};
 use super::{End, Head, Kind};
-use crate::trace::{TRACEPARENT_LEN, read_canonical};
+use crate::limits::MIN_MAX_HEADER_BYTES;
+use crate::trace::{TRACEPARENT_LEN, TraceFlags, TraceParent, read_canonical};
 
 /// Reads a canonical head of a call or of a plain message: at most `traceparent`, `kind`, `method`, `stream`, `seq` and the normal
 /// `end`, in this order and without escapes. Such a head is far below every limit that can be configured. `head` is empty; after
@@ -34,9 +36,10 @@ pub(super) fn open<'m>(head: &mut Head<'m>, message: &'m [u8]) -> Option<Range<u
         let length = value.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
         let (method, behind) = value.split_at_checked(length)?;
         let method = std::str::from_utf8(method).ok()?;
-        head.method = is_method(method).then_some(method.into());
-        // An invalid one is counted by the general reader.
-        head.method.as_ref()?;
+        if !is_method(method) {
+            return None;
+        }
+        head.method = Some(method.into());
         rest = Rest::behind_value(behind)?;
     }
     if let Some(value) = rest.value_of(b"\"stream\":\"") {
@@ -53,7 +56,7 @@ pub(super) fn open<'m>(head: &mut Head<'m>, message: &'m [u8]) -> Option<Range<u
         head.end = Some(End::Complete);
         rest = Rest::behind_value(value)?;
     }
-    if head.stream.is_none() && (head.kind.is_some() || head.seq.is_some() || head.end.is_some()) {
+    if !has_stream_if_needed(head) {
         return None;
     }
     let is_first = rest.bytes.len() + START.len() == message.len();
@@ -63,6 +66,66 @@ pub(super) fn open<'m>(head: &mut Head<'m>, message: &'m [u8]) -> Option<Range<u
     let body = rest.bytes.strip_prefix(MIDDLE)?.strip_suffix(b"}")?;
     let start = message.len() - body.len() - 1;
     Some(start..start + body.len())
+}
+
+/// As [`open`], for the binary form.
+pub(super) fn open_binary<'m>(head: &mut Head<'m>, message: &'m [u8]) -> Option<Range<usize>> {
+    let ([0xFF, 0x57, binary::VERSION, flags, high, low], rest) =
+        message.split_first_chunk::<{ binary::FIXED_BYTES }>()?
+    else {
+        return None;
+    };
+    let length = usize::from(u16::from_be_bytes([*high, *low]));
+    let payload = binary::FIXED_BYTES + length;
+    if payload > MIN_MAX_HEADER_BYTES {
+        return None;
+    }
+    let (mut rest, _) = rest.split_at_checked(length)?;
+    match *flags {
+        0 => {}
+        binary::FLAG_TRACE => {
+            let (trace_id, behind) = rest.split_first_chunk::<16>()?;
+            let (span_id, behind) = behind.split_first_chunk::<8>()?;
+            let (bits, behind) = behind.split_first()?;
+            let trace_parent = TraceParent::new(*trace_id, *span_id, TraceFlags::from_bits(*bits))?;
+            head.trace_parent = Some(trace_parent);
+            rest = behind;
+        }
+        _ => return None,
+    }
+    let mut previous = 0;
+    while let [tag, high, low, behind @ ..] = rest {
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        let (value, behind) = behind.split_at_checked(length)?;
+        if *tag <= previous {
+            return None;
+        }
+        match (*tag, value) {
+            (kind::KIND, [1]) => head.kind = Some(Kind::Call),
+            (kind::KIND, [2]) => head.kind = Some(Kind::Transfer),
+            (kind::METHOD, method) => {
+                let method = std::str::from_utf8(method).ok()?;
+                if !is_method(method) {
+                    return None;
+                }
+                head.method = Some(method.into());
+            }
+            (kind::STREAM, _) => {
+                let id = u32::from_be_bytes(value.try_into().ok()?);
+                head.stream = Some(NonZeroU32::new(id)?);
+            }
+            (kind::SEQ, _) => head.seq = Some(u32::from_be_bytes(value.try_into().ok()?)),
+            (kind::END, [1]) => head.end = Some(End::Complete),
+            _ => return None,
+        }
+        (previous, rest) = (*tag, behind);
+    }
+    (rest.is_empty() && has_stream_if_needed(head)).then_some(payload..message.len())
+}
+
+/// Without a stream there is no kind, number or end; the general reader leaves these out.
+fn has_stream_if_needed(head: &Head<'_>) -> bool {
+    head.stream.is_some() || (head.kind.is_none() && head.seq.is_none() && head.end.is_none())
 }
 
 /// What is still to be read.
@@ -126,7 +189,7 @@ fn number(value: &[u8]) -> Option<(u32, Rest<'_>)> {
 mod tests {
     use super::super::text;
     use super::*;
-    use crate::limits::{MAX_HEADER_BYTES, MIN_MAX_HEADER_BYTES};
+    use crate::limits::MAX_HEADER_BYTES;
     use proptest::prelude::*;
 
     /// Compares both ways, and tells whether the short one was taken.
@@ -196,6 +259,41 @@ mod tests {
         }
     }
 
+    /// As [`agrees`], for the binary form.
+    fn binary_agrees(message: &[u8]) -> bool {
+        let (mut head, mut expected) = (Head::default(), Head::default());
+        let Some(body) = open_binary(&mut head, message) else {
+            return false;
+        };
+        let general = binary::open(&mut expected, message, MIN_MAX_HEADER_BYTES);
+        assert_eq!(general, Ok(body), "{message:?}");
+        assert_eq!(head, expected, "{message:?}");
+        true
+    }
+
+    #[test]
+    fn usual_binary_heads_are_read_like_all_others() {
+        let trace = [7; 25];
+        let entries = [
+            4, 0, 1, 1, 5, 0, 1, b'm', 6, 0, 4, 0, 0, 0, 1, 7, 0, 4, 0, 0, 0, 0, 8, 0, 1, 1,
+        ];
+        for (flags, head) in [
+            (0, vec![]),
+            (1, trace.to_vec()),
+            (1, [&trace[..], &entries].concat()),
+            (0, entries.to_vec()),
+            (0, vec![5, 0, 1, b'm']),
+        ] {
+            let length = (head.len() as u16).to_be_bytes();
+            let message = [
+                &[0xFF, 0x57, 1, flags, length[0], length[1]],
+                &head[..],
+                b"body",
+            ];
+            assert!(binary_agrees(&message.concat()), "{head:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn both_ways_agree_on_mixed_heads(
@@ -222,6 +320,32 @@ mod tests {
                 agrees(&message);
             }
             prop_assert!(message.len() < MAX_HEADER_BYTES);
+        }
+
+        #[test]
+        fn both_ways_agree_on_mixed_binary_heads(
+            trace in proptest::option::of(any::<[u8; 25]>()),
+            entries in proptest::collection::vec(
+                (prop_oneof![4_u8..9, any::<u8>()], proptest::collection::vec(0_u8..4, 0..6)), 0..5),
+            sorted in any::<bool>(),
+            damage in any::<(u16, u8)>(),
+        ) {
+            let mut entries = entries;
+            if sorted {
+                entries.sort();
+            }
+            let mut head = trace.map(Vec::from).unwrap_or_default();
+            for (tag, value) in entries {
+                head.extend([tag, 0, value.len() as u8]);
+                head.extend(value);
+            }
+            let length = (head.len() as u16).to_be_bytes();
+            let start = [0xFF, 0x57, 1, u8::from(trace.is_some()), length[0], length[1]];
+            let mut message = [&start[..], &head, b"body"].concat();
+            binary_agrees(&message);
+            let at = usize::from(damage.0) % message.len();
+            message[at] = damage.1;
+            binary_agrees(&message);
         }
     }
 }
