@@ -1,10 +1,11 @@
+const { performance } = require('node:perf_hooks');
 const { ROOT_CONTEXT, context: contexts, propagation, trace } = require('@opentelemetry/api');
 const { native, names } = require('./native.js');
 const { Reader } = require('./reader.js');
 const { SpanMaker } = require('./spans.js');
 const { WirespanError, invalid, typeName } = require('./error.js');
 const { flatten } = require('./flatten.js');
-const { now, unixNow } = require('./clock.js');
+const { unixNow } = require('./clock.js');
 const {
   flattenBaggage,
   remoteContext,
@@ -26,11 +27,12 @@ const dropped = new FinalizationRegistry((span) => span.end());
  */
 class Carry {
   #span;
-  #at;
+  /** When it left, by the clock as it is: most carries are never asked how long they waited. */
+  #atMs;
   #headers;
 
   /** Made by `capture` and `fromHeaders`. */
-  constructor(value, context, { at, sentUnixNs, sessionId, span, headers, contextInvalid = false }) {
+  constructor(value, context, atMs, sessionId = undefined, span = undefined, brought = undefined) {
     /** What is carried. */
     this.value = value;
     /** The context in which it left. */
@@ -38,11 +40,11 @@ class Carry {
     /** The session in which it left. */
     this.sessionId = sessionId;
     /** When it left, Unix time in nanoseconds as a bigint; for carries of headers. */
-    this.sentUnixNs = sentUnixNs;
+    this.sentUnixNs = brought?.sentUnixNs;
     /** Whether headers held a context that is invalid. */
-    this.contextInvalid = contextInvalid;
-    this.#at = at;
-    this.#headers = headers;
+    this.contextInvalid = brought?.contextInvalid ?? false;
+    this.#atMs = atMs;
+    this.#headers = brought?.headers;
     this.#span = span;
     if (span !== undefined) dropped.register(this, span, this);
   }
@@ -51,9 +53,11 @@ class Carry {
    * Captures the current context, or the one given. With `span`, an open span is handed over: it ends when the function of
    * `run` has returned, or when the carry is dropped unread.
    */
-  static capture(value, { context = contexts.active(), span = undefined, sessionId = undefined } = {}) {
+  static capture(value, options = undefined) {
+    if (options === undefined) return new Carry(value, contexts.active(), performance.now());
+    const { context = contexts.active(), span, sessionId } = options;
     const carried = span === undefined ? context : trace.setSpan(context, span);
-    return new Carry(value, carried, { at: now(), span, sessionId });
+    return new Carry(value, carried, performance.now(), sessionId, span);
   }
 
   /** Reads the headers beside a payload: an object, pairs, or names and values in turn. Never throws for what they hold. */
@@ -62,12 +66,18 @@ class Carry {
     const read = JSON.parse(native.carryFromHeaders(flat, baggage));
     const spanContext = reviveSpanContext(read.span);
     const remote = spanContext === undefined ? ROOT_CONTEXT : remoteContext(ROOT_CONTEXT, spanContext);
-    return new Carry(value, withBaggage(remote, reviveBaggage(read.baggage)), {
-      sentUnixNs: read.sent === null ? undefined : BigInt(read.sent),
-      sessionId: read.sessionId ?? undefined,
-      headers: flat,
-      contextInvalid: read.contextInvalid,
-    });
+    return new Carry(
+      value,
+      withBaggage(remote, reviveBaggage(read.baggage)),
+      undefined,
+      read.sessionId ?? undefined,
+      undefined,
+      {
+        sentUnixNs: read.sent === null ? undefined : BigInt(read.sent),
+        headers: flat,
+        contextInvalid: read.contextInvalid,
+      },
+    );
   }
 
   /**
@@ -84,7 +94,7 @@ class Carry {
 
   /** How long it has waited, in nanoseconds; undefined where it does not say when it left. */
   get waitNs() {
-    if (this.#at !== undefined) return Math.max(0, now() - this.#at);
+    if (this.#atMs !== undefined) return Math.max(0, Math.round((performance.now() - this.#atMs) * 1e6));
     return this.sentUnixNs === undefined ? undefined : Math.max(0, Number(unixNow() - this.sentUnixNs));
   }
 
@@ -168,7 +178,7 @@ class Carry {
   /** Runs a function in the span of `planSend`. It gets the headers to send. */
   static async send(destination, fn, { sessionId = undefined, baggage = [] } = {}) {
     const context = new SpanMaker().start(Carry.planSend(destination, sessionId));
-    return inSpan(context, () => fn(new Carry(undefined, context, { sessionId, at: now() }).toHeaders({ baggage })));
+    return inSpan(context, () => fn(new Carry(undefined, context, performance.now(), sessionId).toHeaders({ baggage })));
   }
 
   /** Runs a function in the span of `planProcess`. The baggage of a single item that is not in an array is current, too. */

@@ -1,3 +1,4 @@
+const { performance } = require('node:perf_hooks');
 const { native, numbers, names, NUMBER } = require('./native.js');
 const { now } = require('./clock.js');
 const { invalid } = require('./error.js');
@@ -82,14 +83,13 @@ const EMPTY = new Summary(
 
 const freed = new FinalizationRegistry((handle) => native.metricsFree(handle));
 
-/** Chunks that wait for the core together. */
-const BATCH = 16;
+/** Chunks that wait for the core together: bytes and times in turn, and behind them the time of the last chunk. */
+const LAST = 2 * 64;
 
 /** Measures one direction of a stream: the messages of a call, or any iterator, server-sent events, socket. */
 class StreamMetrics {
   #handle;
   #threshold = names.stallThresholdNs;
-  #last = Number.NaN;
   #batch;
   #waiting = 0;
 
@@ -110,21 +110,32 @@ class StreamMetrics {
   }
 
   /** Records a chunk, now if no time is given; returns the stall that it ended, if it did. */
-  recordChunk(bytes, at = now()) {
+  recordChunk(bytes, at = performance.now() * 1e6) {
+    const batch = this.#batch;
     // An interval within the threshold is no stall (SPEC SM-5), so nobody waits for what the core says of it. Anything else, and
-    // whatever is no plain number, goes to the core at once.
-    if (typeof at === 'number' && at - this.#last <= this.#threshold && at >= 0 && typeof bytes === 'number' && bytes >= 0) {
-      this.#batch ??= new Float64Array(2 * BATCH);
-      this.#batch[this.#waiting] = bytes;
-      this.#batch[this.#waiting + 1] = at;
-      this.#waiting += 2;
-      this.#last = at;
-      if (this.#waiting === this.#batch.length) this.#flush();
+    // whatever is no plain number, goes to the core at once. The core takes whole nanoseconds, so an interval may grow by one there.
+    if (
+      batch !== undefined &&
+      typeof at === 'number' &&
+      typeof bytes === 'number' &&
+      at - batch[LAST] < this.#threshold &&
+      at >= 0 &&
+      bytes >= 0
+    ) {
+      const waiting = this.#waiting;
+      batch[waiting] = bytes;
+      batch[waiting + 1] = at;
+      batch[LAST] = at;
+      this.#waiting = waiting + 2;
+      if (waiting + 2 === LAST) this.#flush();
       return undefined;
     }
     this.#flush();
     const stalled = native.recordChunk(this.#handle, bytes, at);
-    if (typeof at === 'number') this.#last = at;
+    if (typeof at === 'number') {
+      this.#batch ??= new Float64Array(LAST + 1);
+      this.#batch[LAST] = at;
+    }
     if (stalled === 0) return undefined;
     const place = NUMBER.STALL;
     return { atNs: numbers[place], intervalNs: numbers[place + 1], chunk: numbers[place + 2] };
@@ -167,7 +178,7 @@ class StreamMetrics {
   /** Frees the memory at once instead of with the object. Later calls raise `invalid_state`. */
   free() {
     freed.unregister(this);
-    this.#last = Number.NaN;
+    this.#batch = undefined;
     this.#waiting = 0;
     native.metricsFree(this.#handle);
   }
