@@ -6,9 +6,9 @@ export CARGO_TERM_COLOR ?= auto
 
 LANGUAGES := core bindings-python bindings-node bindings-c
 # The parts in the order in which they build on each other.
-PARTS := $(LANGUAGES) bindings-uniffi conformance demo
+PARTS := $(LANGUAGES) bindings-uniffi conformance demo bench
 
-.PHONY: help demo test conformance live w3c bench lint build tools clean $(PARTS:%=test-%) $(LANGUAGES:%=bench-%)
+.PHONY: help demo test conformance live w3c bench bench-e2e lint build tools clean $(PARTS:%=test-%) $(LANGUAGES:%=bench-%)
 
 help:
 	@echo "make demo [WAV=order.wav] [ARGS=--fast]   one spoken order, traced through C, Node, Python and Rust"
@@ -17,6 +17,7 @@ help:
 	@echo "make live                                 the live matrix, every scenario; target/conformance/live.{json,html}"
 	@echo "make w3c [SUITE=trace-context/test]       W3C's own trace-context suite against a service in each language, or a clone of it"
 	@echo "make bench                                speed against hand-written code; target/bench/report.json"
+	@echo "make bench-e2e [QUICK=1]                   echoes over loopback against the bare library and against hand-written code"
 	@echo "make test-PART                            one part of: $(PARTS)"
 	@echo "make build | lint | clean"
 
@@ -54,6 +55,10 @@ bench: tools $(LANGUAGES:%=bench-%)
 $(LANGUAGES:%=bench-%): bench-%: tools
 	@echo "== bench $*"
 	@$(MAKE) --no-print-directory -C $* bench
+
+# What bench/README.md explains; each takes minutes, and has a report of its own.
+bench-e2e: tools
+	@$(MAKE) --no-print-directory -C bench e2e
 
 clean:
 	cargo clean

@@ -13,6 +13,7 @@ wirespan_lws *wirespan_lws_new(wirespan_connection *connection, const wirespan_l
   wirespan_lws *lws = calloc(1, sizeof *lws);
   if (lws == NULL) return NULL;
   lws->connection = connection;
+  lws->armed_ns = UINT64_MAX;
   lws->handlers = *handlers;
   wirespan_connection_set_methods(connection, handlers->methods, handlers->method_count);
   return lws;
@@ -49,17 +50,18 @@ static void drop_queue(wirespan_lws *lws) {
   lws->queued_bytes = 0;
 }
 
+/* Arms the timer where something is due earlier than it fires. One that fires early does no harm: it is set anew then.
+ * It is never cancelled: libwebsockets 4.1 takes LWS_SET_TIMER_USEC_CANCEL for a time that has passed, and fires at
+ * once. */
 static void set_timer(wirespan_lws *lws) {
-  uint64_t deadline_ns, now_ns = wirespan_clock_ns();
+  uint64_t deadline_ns, now_ns;
   if (lws->wsi == NULL || lws->is_closed) return;
   if (wirespan_connection_next_deadline(lws->connection, &deadline_ns) != WIRESPAN_STATUS_OK) return;
-  if (deadline_ns == UINT64_MAX) {
-    lws_set_timer_usecs(lws->wsi, LWS_SET_TIMER_USEC_CANCEL);
-  } else {
-    /* A microsecond more, so that it is due when the timer fires. */
-    uint64_t wait_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
-    lws_set_timer_usecs(lws->wsi, (lws_usec_t)(wait_ns / 1000 + 1));
-  }
+  if (deadline_ns >= lws->armed_ns) return;
+  lws->armed_ns = deadline_ns;
+  now_ns = wirespan_clock_ns();
+  /* A microsecond more, so that it is due when the timer fires. */
+  lws_set_timer_usecs(lws->wsi, (lws_usec_t)((deadline_ns > now_ns ? deadline_ns - now_ns : 0) / 1000 + 1));
 }
 
 void wirespan_lws_now_ready(wirespan_lws *lws) {
@@ -352,6 +354,7 @@ int wirespan_lws_serve_open(wirespan_lws *lws, struct lws *wsi, enum lws_callbac
     case LWS_CALLBACK_CLIENT_WRITEABLE:
       return write_next(lws, wsi);
     case LWS_CALLBACK_TIMER:
+      lws->armed_ns = UINT64_MAX;
       wirespan_connection_on_time(lws->connection, wirespan_clock_ns());
       wirespan_lws_act(lws);
       return 0;

@@ -20,6 +20,7 @@ struct wirespan_lws {
   void *data; /* of the application */
   wirespan_lws_frame *first, *last;
   size_t queued_bytes;
+  uint64_t armed_ns;      /* when the timer fires; UINT64_MAX if it is not set */
   unsigned char *message; /* what has come of a fragmented message */
   size_t message_length, message_room;
   char host[256];

@@ -6,6 +6,9 @@
 static struct lws_context *context;
 static wirespan_lws_server *server;
 static int port;
+static lws_sorted_usec_list_t alarm_clock;
+
+static void on_alarm(lws_sorted_usec_list_t *at) { (void)at; }
 
 /* What the server's application has not read yet. */
 static struct {
@@ -178,6 +181,33 @@ static void cancelling_and_failing_reach_the_other_side(client *self) {
   UNTIL(self->ended == WIRESPAN_STATUS_CANCELLED);
 }
 
+/* Without a call nothing is due on either side: the loop sleeps. A timer that fires at once would wake it thousands of
+ * times. */
+static void what_has_nothing_due_does_not_wake_the_loop(void) {
+  client idle, *self = &idle;
+  static const uint8_t body[] = {1};
+  wirespan_message message = {WIRESPAN_BODY_BINARY, body, sizeof body, false, NULL, 0};
+  uint64_t end_ns;
+  int wakes = 0;
+  connect_client(self, "not-mine");
+  UNTIL(self->is_ready);
+  OK(wirespan_lws_send(self->lws, WIRESPAN_STREAM_PLAIN, &message));
+  UNTIL(held.received == 1);
+  end_ns = wirespan_clock_ns() + 200 * MS;
+  while (wirespan_clock_ns() < end_ns) {
+    /* Ends lws_service at the latest then. */
+    lws_sul_schedule(context, 0, &alarm_clock, on_alarm, 100 * LWS_US_PER_MS);
+    CHECK(lws_service(context, 0) >= 0);
+    wakes++;
+  }
+  CHECK(wakes < 50);
+  lws_sul_schedule(context, 0, &alarm_clock, NULL, LWS_SET_TIMER_USEC_CANCEL);
+  wirespan_lws_close(self->lws);
+  UNTIL(self->is_closed && wirespan_lws_server_connections(server) == 0);
+  wirespan_lws_free(self->lws);
+  held.received = held.unread = 0;
+}
+
 int main(void) {
   static const char *const methods[] = {"hold"};
   static const struct lws_protocols clients[] = {{"client", wirespan_lws_callback, 0, 65536, 0, NULL, 0},
@@ -217,6 +247,7 @@ int main(void) {
   CHECK(vhost != NULL);
   port = lws_get_vhost_listen_port(vhost);
 
+  what_has_nothing_due_does_not_wake_the_loop();
   sessions_move_where_the_server_vouches(&first, &second);
   a_reader_that_is_behind_pauses_reading_and_loses_nothing(&second);
   cancelling_and_failing_reach_the_other_side(&second);
@@ -229,6 +260,6 @@ int main(void) {
   wirespan_lws_server_free(server);
   OK(wirespan_options_free(options));
   CHECK(wirespan_live_objects() == 0);
-  printf("3 passed, 0 failed\n");
+  printf("4 passed, 0 failed\n");
   return 0;
 }

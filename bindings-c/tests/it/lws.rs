@@ -229,5 +229,5 @@ fn sessions_move_and_readers_that_are_behind_lose_nothing() {
         &["tests/test_lws.c", "examples/wirespan_lws_server.c"],
     ];
     let test = build("test-lws", &sources.concat());
-    assert_eq!(run(&mut under_valgrind(&test)), "3 passed, 0 failed\n");
+    assert_eq!(run(&mut under_valgrind(&test)), "4 passed, 0 failed\n");
 }
