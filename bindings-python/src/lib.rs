@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 mod body;
+mod carried;
 mod carry;
 mod connection;
 mod envelope;
@@ -21,6 +22,8 @@ use pyo3::prelude::*;
 /// The core of Wirespan. What this module holds is public through the package `wirespan`.
 #[pymodule(gil_used = false)]
 mod _core {
+    #[pymodule_export]
+    use super::carried::Carried;
     #[pymodule_export]
     use super::carry::{
         CarryHeaders, carry_from_headers, carry_to_headers, plan_process, plan_send,

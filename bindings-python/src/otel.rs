@@ -18,7 +18,9 @@ use crate::trace::{SpanContext, baggage_of};
 /// What is needed of the OpenTelemetry API, looked up once.
 struct Api {
     span_context: Py<PyType>,
-    non_recording_span: Py<PyAny>,
+    non_recording_span: Py<PyType>,
+    /// Whether such a span can be made without a call of its class.
+    plain_holder: bool,
     context: Py<PyAny>,
     /// The key under which a context holds its span.
     span_key: Py<PyAny>,
@@ -45,7 +47,7 @@ fn api(py: Python<'_>) -> PyResult<&Api> {
         let contexts = py.import("opentelemetry.context")?;
         let context = contexts.getattr("Context")?;
         let span_context = trace.getattr("SpanContext")?.cast_into::<PyType>()?;
-        let non_recording_span = trace.getattr("NonRecordingSpan")?;
+        let non_recording_span = trace.getattr("NonRecordingSpan")?.cast_into::<PyType>()?;
         let make_flags = trace.getattr("TraceFlags")?;
         let flags = (0..4).map(|bits| Ok(make_flags.call1((bits,))?.unbind()));
         let flags = flags.collect::<PyResult<Vec<_>>>()?;
@@ -70,6 +72,7 @@ fn api(py: Python<'_>) -> PyResult<&Api> {
             .getattr("LevelTwoTraceState")?;
         Ok(Api {
             span_context: span_context.unbind(),
+            plain_holder: is_plain_holder(&non_recording_span.call1((&probe,))?, &probe)?,
             non_recording_span: non_recording_span.unbind(),
             context: context.unbind(),
             span_key: key_in(&holder)?,
@@ -289,9 +292,9 @@ fn span_context<'py>(
     let class = api.span_context.bind(py);
     match &api.tuple_new {
         // The ids of the core are never zero, so the context is valid.
-        Some(tuple_new) => {
+        Some(_) => {
             let items = (trace_id, span_id, is_remote, flags, state, true);
-            tuple_new.bind(py).call1((class, items))
+            native::tuple_of_class(class, items.into_pyobject(py)?)
         }
         None => class.call1((trace_id, span_id, is_remote, flags, state)),
     }
@@ -310,11 +313,40 @@ pub(crate) fn remote_context<'py>(
     inner: &wirespan::trace::SpanContext,
 ) -> PyResult<Bound<'py, PyAny>> {
     let api = api(py)?;
-    let holder = api
-        .non_recording_span
-        .bind(py)
-        .call1((span_context(py, inner, true)?,))?;
-    let items = PyDict::new(py);
-    items.set_item(&api.span_key, holder)?;
-    api.context.bind(py).call1((items,))
+    let holder = holder(api, span_context(py, inner, true)?)?;
+    // A context refuses to be changed, and knows no other way to hold something than to be made of a dictionary. This one
+    // has no other owner yet.
+    let context = api.context.bind(py).call0()?;
+    match context.cast::<PyDict>() {
+        Ok(items) => items.set_item(&api.span_key, holder)?,
+        Err(_) => {
+            let items = PyDict::new(py);
+            items.set_item(&api.span_key, holder)?;
+            return api.context.bind(py).call1((items,));
+        }
+    }
+    Ok(context)
+}
+
+/// A span that does nothing but hold a context.
+fn holder<'py>(api: &Api, span_context: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = span_context.py();
+    let class = api.non_recording_span.bind(py);
+    if api.plain_holder
+        && let Some(holder) = native::blank(class)?
+    {
+        holder.setattr(intern!(py, HELD), span_context)?;
+        return Ok(holder);
+    }
+    class.call1((span_context,))
+}
+
+/// Where a `NonRecordingSpan` keeps its context. It is no public name, so it is tried before it is used.
+const HELD: &str = "_context";
+
+/// Tells whether a context is all that a `NonRecordingSpan` has.
+fn is_plain_holder(made: &Bound<'_, PyAny>, span_context: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let attributes = PyDict::new(made.py());
+    attributes.set_item(HELD, span_context)?;
+    made.getattr("__dict__")?.eq(attributes)
 }

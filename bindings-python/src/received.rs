@@ -2,12 +2,12 @@
 
 use std::ffi::c_int;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::sync::{MutexExt, PyOnceLock};
+use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict, PyMemoryView, PyString};
 use wirespan::connection::{IncomingStream as Opened, Payload, Received as Core};
 use wirespan::envelope::{Form, Kind};
@@ -109,12 +109,35 @@ pub(crate) struct Received {
     /// The message: `str` or `bytes`.
     message: Py<PyAny>,
     place: Place,
-    data: PyOnceLock<Py<PyAny>>,
+    /// `data`, once it was asked for.
+    data: OnceLock<Py<PyAny>>,
     opening: Mutex<Opening>,
     context: Option<wirespan::trace::SpanContext>,
+    rest: Option<Box<Rest>>,
+}
+
+/// What few messages bring.
+#[derive(Debug)]
+struct Rest {
     link: Option<wirespan::trace::SpanContext>,
     baggage: Baggage,
     headers: Vec<(String, String)>,
+}
+
+impl Rest {
+    fn of(received: &mut Core<'_>) -> Option<Box<Self>> {
+        let link = received.link().cloned();
+        if link.is_none() && received.baggage.is_empty() && received.headers.is_empty() {
+            return None;
+        }
+        let headers = received.headers.iter();
+        let headers = headers.map(|(name, value)| (name.to_string(), value.to_string()));
+        Some(Box::new(Self {
+            link,
+            headers: headers.collect(),
+            baggage: std::mem::take(&mut received.baggage),
+        }))
+    }
 }
 
 impl Received {
@@ -123,24 +146,23 @@ impl Received {
         message: &Bound<'_, PyAny>,
         bytes: &[u8],
         form: Form,
-        received: Core<'_>,
+        mut received: Core<'_>,
     ) -> Self {
-        let headers = received.headers.iter();
-        let headers = headers
-            .map(|(name, value)| (name.to_string(), value.to_string()))
-            .collect();
         Self {
             form,
             stream: received.stream.number(),
             message: message.clone().unbind(),
             context: received.context().cloned(),
-            link: received.link().cloned(),
+            rest: Rest::of(&mut received),
             place: Place::of(received.payload, bytes),
-            data: PyOnceLock::new(),
+            data: OnceLock::new(),
             opening: Mutex::new(received.opened.map_or(Opening::Nothing, Opening::Told)),
-            baggage: received.baggage,
-            headers,
         }
+    }
+
+    fn baggage_or_none(&self) -> Option<&Baggage> {
+        let baggage = self.rest.as_ref().map(|rest| &rest.baggage);
+        baggage.filter(|baggage| !baggage.is_empty())
     }
 
     /// The message in bytes.
@@ -200,14 +222,16 @@ impl Received {
     /// What is delivered: `str` of a text message (`bytes` if it is not UTF-8), `bytes` of a binary one; None for nothing.
     #[getter]
     fn data(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        if let Some(made) = self.data.get(py) {
+        if let Some(made) = self.data.get() {
             return Ok(Some(made.clone_ref(py)));
         }
         let Some(part) = self.part(py)? else {
             return Ok(None);
         };
-        let made = self.data.get_or_try_init(py, || self.make_data(py, part))?;
-        Ok(Some(made.clone_ref(py)))
+        let made = self.make_data(py, part)?;
+        // Another thread may have been quicker, and has an equal one then.
+        let _ = self.data.set(made.clone_ref(py));
+        Ok(Some(made))
     }
 
     /// What is delivered as a view of the message that copies nothing, text in UTF-8; None for nothing.
@@ -268,7 +292,9 @@ impl Received {
     /// The context of the OpenTelemetry API that holds the sender's span; None where there is none, or baggage beside it.
     fn otel_context<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         match &self.context {
-            Some(context) if self.baggage.is_empty() => otel::remote_context(py, context).map(Some),
+            Some(context) if self.baggage_or_none().is_none() => {
+                otel::remote_context(py, context).map(Some)
+            }
             _ => Ok(None),
         }
     }
@@ -276,22 +302,21 @@ impl Received {
     /// The sender's span, to be linked.
     #[getter]
     fn link(&self) -> Option<SpanContext> {
-        self.link.clone().map(SpanContext::new)
+        let link = self.rest.as_ref()?.link.clone();
+        link.map(SpanContext::new)
     }
 
     /// The baggage that the allow-list lets through; None where there is none.
     #[getter]
     fn baggage<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
-        if self.baggage.is_empty() {
-            Ok(None)
-        } else {
-            baggage_dict(py, &self.baggage).map(Some)
-        }
+        let baggage = self.baggage_or_none();
+        baggage.map(|baggage| baggage_dict(py, baggage)).transpose()
     }
 
     /// The application's own headers, in the order sent.
     #[getter]
     fn headers(&self) -> Vec<(String, String)> {
-        self.headers.clone()
+        let rest = self.rest.as_ref();
+        rest.map_or_else(Vec::new, |rest| rest.headers.clone())
     }
 }

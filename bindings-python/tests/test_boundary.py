@@ -319,6 +319,21 @@ asyncio.run(main())
     assert (ended.returncode, ended.stdout) == (0, "['x'] False\n"), ended.stderr
 
 
+def test_what_is_heavy_is_imported_when_it_is_asked_for() -> None:
+    ended = run(
+        """
+import sys, wirespan
+assert "asyncio" not in sys.modules
+assert set(wirespan.__all__) <= set(dir(wirespan))
+for name in wirespan.__all__: getattr(wirespan, name)
+assert wirespan.Carry is wirespan.carry.Carry and wirespan.names.COUNTERS and wirespan.envelope.wrap
+try: wirespan.nothing
+except AttributeError as error: print(error)
+"""
+    )
+    assert (ended.returncode, ended.stdout) == (0, "module 'wirespan' has no attribute 'nothing'\n"), ended.stderr
+
+
 def test_the_stubs_are_those_of_the_module() -> None:
     checked = subprocess.run(
         [sys.executable, "-m", "mypy.stubtest", "wirespan._core", "--ignore-disjoint-bases"],

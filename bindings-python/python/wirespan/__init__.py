@@ -5,8 +5,9 @@ sans-IO state machine), ``wrap`` and ``unwrap`` (the envelope), ``Propagator``, 
 ``Carry``, ``StreamMetrics``.
 """
 
-from ._call import Call, CallMetrics, Transfer
-from ._connection import TracedConnection, Transport
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING, Any
+
 from ._core import (
     CONNECTION_SPAN,
     HANDSHAKE_SPAN,
@@ -48,10 +49,14 @@ from ._errors import (
     TimeoutError,
     WirespanError,
 )
-from ._message import Message
-from ._spans import SpanMaker
-from .carry import Carry
-from .propagator import Propagator
+
+if TYPE_CHECKING:
+    from ._call import Call, CallMetrics, Transfer
+    from ._connection import TracedConnection, Transport
+    from ._message import Message
+    from ._spans import SpanMaker
+    from .carry import Carry
+    from .propagator import Propagator
 
 __all__ = [
     "CONNECTION_SPAN",
@@ -101,3 +106,31 @@ __all__ = [
     "unwrap",
     "wrap",
 ]
+
+#: What is imported when it is first asked for, and where from: asyncio alone takes longer to import than all the rest.
+_LATER = {
+    "Call": "_call",
+    "CallMetrics": "_call",
+    "Carry": "carry",
+    "Message": "_message",
+    "Propagator": "propagator",
+    "SpanMaker": "_spans",
+    "TracedConnection": "_connection",
+    "Transfer": "_call",
+    "Transport": "_connection",
+}
+#: Modules that can be reached as attributes without an import of their own.
+_MODULES = frozenset({"carry", "envelope", "names", "propagator"})
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return _import_module(f"{__name__}.{name}")
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(_import_module(f"{__name__}.{_LATER[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER, *_MODULES})

@@ -1,10 +1,12 @@
 import sys
-from collections.abc import Iterable
-from typing import Any, Final, Literal, final
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Generic, Literal, ParamSpec, TypeVar, final
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from typing_extensions import Buffer
+from typing_extensions import Buffer, Self
+
+from .carry import Carry
 
 __all__ = [
     "CONNECTION_SPAN",
@@ -16,6 +18,7 @@ __all__ = [
     "REFUSALS",
     "RESERVED_HEADERS",
     "TIME_SPANS",
+    "Carried",
     "CarryHeaders",
     "Connection",
     "Drops",
@@ -64,6 +67,9 @@ CONNECTION_SPAN: Final[int]
 HANDSHAKE_SPAN: Final[int]
 PLAIN: Final[int]
 
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_T = TypeVar("_T")
 _Pairs = Iterable[tuple[str | bytes, str | bytes]]
 _Member = tuple[str, str, str]
 
@@ -381,6 +387,23 @@ class Wrapped:
     def tracestate_cut(self) -> bool: ...
     @property
     def own_dropped(self) -> int: ...
+
+@final
+class Carried(Generic[_T]):
+    def __new__(cls, item: _T) -> Carried[_T]: ...
+    def __class_getitem__(cls, _item: object) -> type[Carried[Any]]: ...
+    @property
+    def item(self) -> _T: ...
+    @property
+    def wait(self) -> float | None: ...
+    @property
+    def carry(self) -> Carry: ...
+    @property
+    def context(self) -> Context: ...
+    def restore(self) -> Self: ...
+    def run(self, function: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
+    def __enter__(self) -> _T: ...
+    def __exit__(self, *details: object) -> None: ...
 
 @final
 class CarryHeaders:

@@ -35,7 +35,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, Status, StatusCode, TracerProvider
 
 from ._context import current_baggage, current_span_context, remote_context, to_otel
-from ._core import CarryHeaders, SpanContext, plan_process, plan_send
+from ._core import Carried, CarryHeaders, SpanContext, plan_process, plan_send
 from ._core import carry_from_headers as from_headers
 from ._core import carry_to_headers as to_headers
 from ._spans import SpanMaker
@@ -211,69 +211,27 @@ class Carry:
         return current_span_context(self.context), self.session_id, self.sent_unix_ns
 
 
-class Carried(Generic[_T]):
-    """An item of a queue, with what it brought along."""
-
-    __slots__ = ("carry", "item")
-
-    def __init__(self, item: _T, carry: Carry) -> None:
-        #: The item as it was put.
-        self.item = item
-        #: What it brought along.
-        self.carry = carry
-
-    @property
-    def wait(self) -> float | None:
-        """How long the item waited in the queue, in seconds."""
-        return self.carry.wait
-
-    @property
-    def context(self) -> Context:
-        """The context in which the item was put."""
-        return self.carry.context
-
-    def run(self, function: Callable[_P, Any], /, *args: _P.args, **kwargs: _P.kwargs) -> Any:
-        """Calls a function inside the item's context."""
-        return self.carry.run(function, *args, **kwargs)
-
-    def __enter__(self) -> _T:
-        self.carry.__enter__()
-        return self.item
-
-    def __exit__(self, *details: object) -> None:
-        self.carry.__exit__(*details)
-
-
 class Queue(asyncio.Queue[Any], Generic[_T]):
     """An ``asyncio.Queue`` whose items bring the context of ``put`` along: ``get`` returns :class:`Carried`."""
 
-    def put_nowait(self, item: _T) -> None:
-        super().put_nowait(item if isinstance(item, Carried) else Carried(item, Carry.capture()))
+    # These two are what asyncio.Queue lets subclasses change; every way in and out goes through them.
 
-    async def put(self, item: _T) -> None:
-        # Captured before a full queue makes us wait: the item leaves when it is put.
-        await super().put(Carried(item, Carry.capture()))
+    def _put(self, item: _T | Carried[_T]) -> None:
+        super()._put(item if type(item) is Carried else Carried(item))
 
-    def get_nowait(self) -> Carried[_T]:
-        carried: Carried[_T] = super().get_nowait()
-        carried.carry.restore()
-        return carried
-
-    async def get(self) -> Carried[_T]:
-        # asyncio.Queue.get ends in get_nowait.
-        carried: Carried[_T] = await super().get()
+    def _get(self) -> Carried[_T]:
+        carried: Carried[_T] = super()._get().restore()
         return carried
 
 
 class ThreadQueue(_queue.Queue[Any], Generic[_T]):
     """A ``queue.Queue`` whose items bring the context of ``put`` along: ``get`` returns :class:`Carried`."""
 
-    def put(self, item: _T, block: bool = True, timeout: float | None = None) -> None:
-        super().put(Carried(item, Carry.capture()), block, timeout)
+    def _put(self, item: _T | Carried[_T]) -> None:
+        super()._put(item if type(item) is Carried else Carried(item))
 
-    def get(self, block: bool = True, timeout: float | None = None) -> Carried[_T]:
-        carried: Carried[_T] = super().get(block, timeout)
-        carried.carry.restore()
+    def _get(self) -> Carried[_T]:
+        carried: Carried[_T] = super()._get().restore()
         return carried
 
 
