@@ -16,6 +16,9 @@ const {
   validTraceparent,
 } = require('./context.js');
 
+/** The addon's functions for each message. Its exports are so many that to find one of them is a search. */
+const { send: makeFrame, receive: openMessage } = native;
+
 /** Frames are written one behind the other into a slab, which is left to the garbage collector when it is full. */
 const SLAB_BYTES = 64 * 1024;
 /** Longer texts are written into memory of their own, with room for the rest of the message around them; in UTF-16 units. */
@@ -240,7 +243,7 @@ class Connection {
       bits |= SEND.BYTES;
     }
     this.#address(stream, bits, now);
-    const written = native.send(given, headers, traceId, spanId);
+    const written = makeFrame(given, headers, traceId, spanId);
     if (traceId !== undefined) heldSpan = span;
     this.#settled();
     if (written === undefined) {
@@ -270,7 +273,7 @@ class Connection {
     const memory = memoryOf(message);
     const offset = numbers[NUMBER.OFFSET];
     this.#address(0, binary ? 1 : 0, now);
-    const text = native.receive(memory);
+    const text = openMessage(memory);
     this.#settled();
     return new Received(message, memory, offset, binary, text);
   }

@@ -28,13 +28,13 @@ use state::State;
 /// A function of the addon.
 type Function = fn(&Js, &mut State) -> Result<Value, Error>;
 
-/// Names functions and puts a guard around each.
+/// Names functions, says where they find their arguments, and puts a guard around each.
 macro_rules! functions {
-    ($arguments:ident: $($name:literal => $function:path,)*) => {
+    ($($name:literal => $function:path, $arguments:expr;)*) => {
         &[$(($name, {
             unsafe extern "C" fn raw(env: sys::napi_env, info: sys::napi_callback_info) -> Value {
                 // SAFETY: Node.js calls this with the handles of the running callback.
-                unsafe { guard(env, info, Arguments::$arguments, $function) }
+                unsafe { guard(env, info, $arguments, $function) }
             }
             raw
         })),*]
@@ -43,91 +43,88 @@ macro_rules! functions {
 
 type Raw = unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> Value;
 
-/// Where a function finds the handle of its connection.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// Where a function finds its arguments.
+#[derive(Clone, Copy)]
 enum Arguments {
-    /// It is the first argument, if it has one.
-    Own,
-    /// It is among the words: these functions are called for each message, with four arguments at most.
-    Words,
+    /// In the call, the handle of its connection first, if it has one.
+    Call,
+    /// In the arrays, but for so many: these functions are called for each message.
+    Arrays(usize),
 }
 
-const MESSAGE_FUNCTIONS: &[(&str, Raw)] = functions! { Words:
-    "send" => message::send,
-    "receive" => message::receive,
-};
-
-const FUNCTIONS: &[(&str, Raw)] = functions! { Own:
-    "register" => register,
-    "handles" => handles,
-    "slab" => message::slab,
-    "setContext" => message::set_context,
-    "extras" => message::extras,
-    "take" => message::take,
-    "client" => connection::client,
-    "server" => connection::server,
-    "connectionFree" => connection::free,
-    "requestNew" => connection::request_new,
-    "requestInfo" => connection::request_info,
-    "requestFree" => connection::request_free,
-    "planHandshake" => connection::plan_handshake,
-    "spanStarted" => connection::span_started,
-    "request" => connection::request,
-    "response" => connection::response,
-    "openClient" => connection::open_client,
-    "openServer" => connection::open_server,
-    "failHandshake" => connection::fail_handshake,
-    "planCall" => connection::plan_call,
-    "planTransfer" => connection::plan_transfer,
-    "end" => connection::end,
-    "leave" => connection::leave,
-    "cancel" => connection::cancel,
-    "fail" => connection::fail,
-    "onTime" => connection::on_time,
-    "onSuperseded" => connection::on_superseded,
-    "onClose" => connection::on_close,
-    "pollEvent" => connection::poll_event,
-    "spanEnd" => connection::span_end,
-    "snapshot" => connection::snapshot,
-    "counters" => connection::counters,
-    "count" => connection::count,
-    "setMethods" => connection::set_methods,
-    "setPlainPolicy" => connection::set_plain_policy,
-    "streamMetrics" => connection::stream_metrics,
-    "registryNew" => parts::registry_new,
-    "registrySize" => parts::registry_size,
-    "registryFree" => parts::registry_free,
-    "metricsNew" => parts::metrics_new,
-    "metricsFree" => parts::metrics_free,
-    "metricsStart" => parts::metrics_start,
-    "recordChunk" => parts::record_chunk,
-    "recordChunks" => parts::record_chunks,
-    "metricsFinish" => parts::metrics_finish,
-    "metricsMerge" => parts::metrics_merge,
-    "metricsSummary" => parts::metrics_summary,
-    "metricsAttributes" => parts::metrics_attributes,
-    "carryToHeaders" => parts::carry_to_headers,
-    "carryFromHeaders" => parts::carry_from_headers,
-    "planSend" => parts::plan_send,
-    "planProcess" => parts::plan_process,
-    "hostsAllow" => parts::hosts_allow,
-    "names" => parts::names,
-    "extractContext" => trace::extract_context,
-    "injectContext" => trace::inject_context,
-    "parseTraceparent" => trace::parse_traceparent,
-    "parseTracestate" => trace::parse_tracestate,
-    "tracestateGet" => trace::tracestate_get,
-    "tracestateSet" => trace::tracestate_set,
-    "tracestateUnset" => trace::tracestate_unset,
-    "tracestateTruncated" => trace::tracestate_truncated,
-    "parseBaggage" => trace::parse_baggage,
-    "formatBaggage" => trace::format_baggage,
-    "envelopeUnwrap" => envelope::unwrap,
-    "envelopeWrap" => envelope::wrap,
-    "envelopeConvert" => envelope::convert,
-    "envelopeCheck" => envelope::check,
-    "classifyText" => envelope::classify_text,
-    "isLookAlike" => envelope::is_look_alike,
+const FUNCTIONS: &[(&str, Raw)] = functions! {
+    "register" => register, Arguments::Call;
+    "handles" => handles, Arguments::Call;
+    "slab" => message::slab, Arguments::Call;
+    "send" => message::send, Arguments::Arrays(4);
+    "receive" => message::receive, Arguments::Arrays(1);
+    "setContext" => message::set_context, Arguments::Call;
+    "extras" => message::extras, Arguments::Call;
+    "take" => message::take, Arguments::Call;
+    "client" => connection::client, Arguments::Call;
+    "server" => connection::server, Arguments::Call;
+    "connectionFree" => connection::free, Arguments::Call;
+    "requestNew" => connection::request_new, Arguments::Call;
+    "requestInfo" => connection::request_info, Arguments::Call;
+    "requestFree" => connection::request_free, Arguments::Call;
+    "planHandshake" => connection::plan_handshake, Arguments::Call;
+    "spanStarted" => connection::span_started, Arguments::Call;
+    "request" => connection::request, Arguments::Call;
+    "response" => connection::response, Arguments::Call;
+    "openClient" => connection::open_client, Arguments::Call;
+    "openServer" => connection::open_server, Arguments::Call;
+    "failHandshake" => connection::fail_handshake, Arguments::Call;
+    "planCall" => connection::plan_call, Arguments::Call;
+    "planTransfer" => connection::plan_transfer, Arguments::Call;
+    "end" => connection::end, Arguments::Call;
+    "leave" => connection::leave, Arguments::Call;
+    "cancel" => connection::cancel, Arguments::Call;
+    "fail" => connection::fail, Arguments::Call;
+    "onTime" => connection::on_time, Arguments::Call;
+    "onSuperseded" => connection::on_superseded, Arguments::Call;
+    "onClose" => connection::on_close, Arguments::Call;
+    "pollEvent" => connection::poll_event, Arguments::Call;
+    "spanEnd" => connection::span_end, Arguments::Call;
+    "snapshot" => connection::snapshot, Arguments::Call;
+    "counters" => connection::counters, Arguments::Call;
+    "count" => connection::count, Arguments::Call;
+    "setMethods" => connection::set_methods, Arguments::Call;
+    "setPlainPolicy" => connection::set_plain_policy, Arguments::Call;
+    "streamMetrics" => connection::stream_metrics, Arguments::Call;
+    "registryNew" => parts::registry_new, Arguments::Call;
+    "registrySize" => parts::registry_size, Arguments::Call;
+    "registryFree" => parts::registry_free, Arguments::Call;
+    "metricsNew" => parts::metrics_new, Arguments::Call;
+    "metricsFree" => parts::metrics_free, Arguments::Call;
+    "metricsStart" => parts::metrics_start, Arguments::Call;
+    "recordChunk" => parts::record_chunk, Arguments::Call;
+    "recordChunks" => parts::record_chunks, Arguments::Call;
+    "metricsFinish" => parts::metrics_finish, Arguments::Call;
+    "metricsMerge" => parts::metrics_merge, Arguments::Call;
+    "metricsSummary" => parts::metrics_summary, Arguments::Call;
+    "metricsAttributes" => parts::metrics_attributes, Arguments::Call;
+    "carryToHeaders" => parts::carry_to_headers, Arguments::Call;
+    "carryFromHeaders" => parts::carry_from_headers, Arguments::Call;
+    "planSend" => parts::plan_send, Arguments::Call;
+    "planProcess" => parts::plan_process, Arguments::Call;
+    "hostsAllow" => parts::hosts_allow, Arguments::Call;
+    "names" => parts::names, Arguments::Call;
+    "extractContext" => trace::extract_context, Arguments::Call;
+    "injectContext" => trace::inject_context, Arguments::Call;
+    "parseTraceparent" => trace::parse_traceparent, Arguments::Call;
+    "parseTracestate" => trace::parse_tracestate, Arguments::Call;
+    "tracestateGet" => trace::tracestate_get, Arguments::Call;
+    "tracestateSet" => trace::tracestate_set, Arguments::Call;
+    "tracestateUnset" => trace::tracestate_unset, Arguments::Call;
+    "tracestateTruncated" => trace::tracestate_truncated, Arguments::Call;
+    "parseBaggage" => trace::parse_baggage, Arguments::Call;
+    "formatBaggage" => trace::format_baggage, Arguments::Call;
+    "envelopeUnwrap" => envelope::unwrap, Arguments::Call;
+    "envelopeWrap" => envelope::wrap, Arguments::Call;
+    "envelopeConvert" => envelope::convert, Arguments::Call;
+    "envelopeCheck" => envelope::check, Arguments::Call;
+    "classifyText" => envelope::classify_text, Arguments::Call;
+    "isLookAlike" => envelope::is_look_alike, Arguments::Call;
 };
 
 /// Takes the arrays for results and the function that makes errors: `register(words, numbers, makeError)`.
@@ -161,8 +158,8 @@ unsafe fn guard(
     function: Function,
 ) -> Value {
     let most = match arguments {
-        Arguments::Own => js::MAX_ARGS,
-        Arguments::Words => 4,
+        Arguments::Call => js::MAX_ARGS,
+        Arguments::Arrays(most) => most,
     };
     // SAFETY: as this function's own.
     let (js, data) = unsafe { Js::new(env, info, most) };
@@ -175,8 +172,8 @@ unsafe fn guard(
         Err(panic) => {
             // What panicked may be half changed: it is not used again.
             let handle = match arguments {
-                Arguments::Own => js.u32(0, "handle").ok(),
-                Arguments::Words => Some(state.out.word(state::word::HANDLE)),
+                Arguments::Call => js.u32(0, "handle").ok(),
+                Arguments::Arrays(_) => Some(state.out.word(state::word::HANDLE)),
             };
             if let Some(handle) = handle {
                 state.connections.remove(handle);
@@ -234,7 +231,7 @@ pub fn fill(exports: Object<'_>, env: Env) -> napi::Result<()> {
     // SAFETY: the handles are those that Node.js gave; `state` lives until `finalize`, after which no function is called.
     unsafe {
         sys::napi_set_instance_data(env, state, Some(state::finalize), ptr::null_mut());
-        for (name, function) in MESSAGE_FUNCTIONS.iter().chain(FUNCTIONS) {
+        for (name, function) in FUNCTIONS {
             let length = isize::try_from(name.len()).unwrap_or(0);
             let mut value = ptr::null_mut();
             let status = sys::napi_create_function(

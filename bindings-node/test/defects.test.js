@@ -4,7 +4,7 @@ const assert = require('node:assert/strict');
 const { after, test } = require('node:test');
 const { DiagLogLevel, SpanStatusCode, diag } = require('@opentelemetry/api');
 const { connect, serve } = require('wirespan/ws');
-const { native, words, WORD } = require('../lib/native.js');
+const { Connection } = require('../lib/connection.js');
 const { setUp, until } = require('./helpers/sdk.js');
 
 const reports = [];
@@ -68,11 +68,11 @@ test('a defect of the addon ends the connection and its spans with an error, and
   await call.send('x');
   await call.recv();
   // What a panic leaves behind: the connection's handle is gone.
-  const receive = native.receive;
-  native.receive = (...args) => {
-    native.receive = receive;
-    native.connectionFree(words[WORD.HANDLE]);
-    return receive(...args);
+  const receive = Connection.prototype._receive;
+  Connection.prototype._receive = function (...args) {
+    Connection.prototype._receive = receive;
+    this.free();
+    return receive.apply(this, args);
   };
   await call.send('y');
   await assert.rejects(call.recv());
