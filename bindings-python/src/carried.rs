@@ -34,6 +34,12 @@ impl Carried {
     }
 }
 
+/// `Carried(item)`, without the cost of calling a class.
+#[pyfunction]
+pub(crate) fn carried(py: Python<'_>, item: Py<PyAny>) -> PyResult<Carried> {
+    Carried::py_new(py, item)
+}
+
 #[pymethods]
 impl Carried {
     /// Takes the current context along.

@@ -23,7 +23,7 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
-    use super::carried::Carried;
+    use super::carried::{Carried, carried};
     #[pymodule_export]
     use super::carry::{
         CarryHeaders, carry_from_headers, carry_to_headers, plan_process, plan_send,

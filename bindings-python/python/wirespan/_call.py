@@ -171,7 +171,8 @@ class Call:
         checked. Raises WirespanError: closed, cancelled, remote, timeout, overflow, invalid_state, invalid_argument,
         limit.
         """
-        await self.connection._send(self.key, body, self._span, self._context, last=last, headers=headers, json=json)
+        connection = self.connection
+        await connection._send(self.key, body, connection._sender_of(self), last=last, headers=headers, json=json)
 
     async def end(self) -> None:
         """Ends my direction: nothing more follows."""

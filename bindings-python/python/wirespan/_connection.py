@@ -9,14 +9,14 @@ import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 
 from ._call import Call, CallMetrics, Headers, Transfer
-from ._context import current_baggage, current_span_context, to_core
+from ._context import current_span_context, to_core
 from ._core import CONNECTION_SPAN, HANDSHAKE_SPAN, PLAIN, Connection, Event, Plan, Received, SpanContext
 from ._errors import InvalidArgumentError, InvalidStateError, WirespanError
 from ._message import Message
@@ -32,6 +32,10 @@ _HIGH_WATER_BYTES = 1024 * 1024
 #: Seconds that handlers have to end by themselves after their connection has closed.
 HANDLER_GRACE = 5.0
 _now = time.monotonic_ns
+#: What is sent as it is; anything else becomes JSON.
+_BODIES = (str, bytes, bytearray, memoryview)
+#: The context that a message is sent with.
+Sender = SpanContext | Context | Literal["current"] | None
 
 
 class Transport(Protocol):
@@ -65,6 +69,7 @@ class TracedConnection:
     ) -> None:
         #: The sans-IO connection.
         self.core = core
+        self._sends_baggage = core.sends_baggage
         self._spans = spans
         self._transport: Transport | None = None
         self._handlers = dict(handlers or {})
@@ -169,8 +174,7 @@ class TracedConnection:
 
         Raises WirespanError: closed, invalid_argument, limit.
         """
-        context = otel_context.get_current()
-        await self._send(PLAIN, body, current_span_context(context), context, headers=headers, json=json)
+        await self._send(PLAIN, body, "current", headers=headers, json=json)
 
     async def recv(self) -> Message | None:
         """The next message outside every call; None when the connection has closed."""
@@ -339,34 +343,35 @@ class TracedConnection:
         self._drain()
 
     async def _end(self, call: Call) -> None:
-        baggage = current_baggage(call._context) if self.core.sends_baggage else None
-        self.core.end(call.key, call._span, _now(), baggage)
+        self.core.end(call.key, self._sender_of(call))
         self._drain()
         await self._wait_for_room()
 
     # -- sending
 
+    def _sender_of(self, call: Call) -> Sender:
+        """What a call's messages are sent with: its span alone, or its context where baggage may go along."""
+        return call._context if self._sends_baggage else call._span
+
     async def _send(
         self,
         key: int,
         body: Any,
-        span: SpanContext | None,
-        context: Context | None,
+        sender: Sender,
         *,
         last: bool = False,
         headers: Headers | None = None,
         json: bool = False,
     ) -> None:
-        if not isinstance(body, str | bytes | bytearray | memoryview):
+        if not isinstance(body, _BODIES):
             if body is None:
                 raise InvalidArgumentError(
                     "invalid_argument: body: must be given; send JSON null as 'null'", field="body"
                 )
             body, json = _json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode(), True
         own = list(headers) if headers else None
-        baggage = current_baggage(context) if self.core.sends_baggage else None
         # Making the message and queueing it are one step: nothing is awaited between them.
-        text, data = self.core.send(key, body, span, _now(), last, own, json, baggage)
+        text, data = self.core.send(key, body, sender, None, last, own, json)
         self._enqueue(data, text)
         self._drain()
         if not self._room.is_set():
@@ -429,7 +434,7 @@ class TracedConnection:
             self._on_closed(transport)
 
     def _receive(self, message: str | bytes) -> None:
-        received = self.core.receive(message, _now())
+        received = self.core.receive(message)
         opened = received.opened
         call: Call | None = None
         if opened is not None:

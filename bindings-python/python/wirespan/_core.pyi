@@ -34,6 +34,7 @@ __all__ = [
     "Summary",
     "Wrapped",
     "__version__",
+    "carried",
     "carry_from_headers",
     "carry_to_headers",
     "convert_head",
@@ -404,6 +405,8 @@ class Carried(Generic[_T]):
     def run(self, function: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
     def __enter__(self) -> _T: ...
     def __exit__(self, *details: object) -> None: ...
+
+def carried(item: _T) -> Carried[_T]: ...
 
 @final
 class CarryHeaders:

@@ -23,6 +23,7 @@ import asyncio
 import contextvars
 import queue as _queue
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
@@ -35,7 +36,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, Status, StatusCode, TracerProvider
 
 from ._context import current_baggage, current_span_context, remote_context, to_otel
-from ._core import Carried, CarryHeaders, SpanContext, plan_process, plan_send
+from ._core import Carried, CarryHeaders, SpanContext, carried, plan_process, plan_send
 from ._core import carry_from_headers as from_headers
 from ._core import carry_to_headers as to_headers
 from ._spans import SpanMaker
@@ -214,25 +215,27 @@ class Carry:
 class Queue(asyncio.Queue[Any], Generic[_T]):
     """An ``asyncio.Queue`` whose items bring the context of ``put`` along: ``get`` returns :class:`Carried`."""
 
-    # These two are what asyncio.Queue lets subclasses change; every way in and out goes through them.
+    # These are what asyncio.Queue lets subclasses change; every way in and out goes through them.
 
-    def _put(self, item: _T | Carried[_T]) -> None:
-        super()._put(item if type(item) is Carried else Carried(item))
+    def _init(self, maxsize: int) -> None:
+        self._queue: deque[Carried[_T]] = deque()
+
+    def _put(self, item: _T) -> None:
+        self._queue.append(carried(item))
 
     def _get(self) -> Carried[_T]:
-        carried: Carried[_T] = super()._get().restore()
-        return carried
+        return self._queue.popleft().restore()
 
 
 class ThreadQueue(_queue.Queue[Any], Generic[_T]):
     """A ``queue.Queue`` whose items bring the context of ``put`` along: ``get`` returns :class:`Carried`."""
 
-    def _put(self, item: _T | Carried[_T]) -> None:
-        super()._put(item if type(item) is Carried else Carried(item))
+    def _put(self, item: _T) -> None:
+        self.queue.append(carried(item))
 
     def _get(self) -> Carried[_T]:
-        carried: Carried[_T] = super()._get().restore()
-        return carried
+        arrived: Carried[_T] = self.queue.popleft().restore()
+        return arrived
 
 
 class ContextExecutor(Executor):
