@@ -210,8 +210,8 @@ function binaries(size) {
   decodes(size, true, frame, chunksOf(bytes, {}), parsed, at(size, 256, 0.05));
 }
 
-function measureMessages() {
-  for (const size of SIZES) {
+function measureMessages(sizes) {
+  for (const size of sizes.length > 0 ? sizes : SIZES) {
     texts(size);
     binaries(size);
   }
