@@ -365,3 +365,19 @@ test('each worker has its own instance, and an exit in the middle harms nobody',
   assert.deepEqual(texts, Array(4).fill('from a worker'));
   await server.close();
 });
+
+test('strings of every length and alphabet arrive as they were, from the slab and from memory of their own', () => {
+  const { client, server } = ends();
+  const alphabets = ['a', '\u00e9', '\u4e2d', '\u{1f600}', 'a\u00e9\u4e2d\u{1f600}'];
+  // Around where strings are read in another way, and where they get memory of their own.
+  const lengths = [0, 1, 2, 255, 510, 511, 512, 513, 1535, 1536, 4095, 4096, 4097, 20000, 70000];
+  for (const alphabet of alphabets) {
+    for (const length of lengths) {
+      const text = alphabet.repeat(length).slice(0, length).toWellFormed();
+      const plain = server.receive(client.send(0, text, {}, 1).bytes, false, 1);
+      assert.equal(plain._text, text);
+      const json = server.receive(client.send(0, JSON.stringify(text), { json: true }, 1).bytes, false, 1);
+      assert.equal(JSON.parse(json.payload), text);
+    }
+  }
+});

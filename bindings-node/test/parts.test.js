@@ -425,3 +425,30 @@ test('the clocks advance together', async () => {
   assert.ok(gone >= 19e6 && Math.abs(gone - goneWall) < 5e6, `${gone} ${goneWall}`);
   assert.ok(Number.isSafeInteger(now()));
 });
+
+/** Numbers that are the same in each run. */
+function numbersFrom(seed) {
+  let state = seed;
+  return (bound) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * bound);
+  };
+}
+
+test('chunks that wait for each other are measured as chunks that are handed over one by one', () => {
+  for (let seed = 1; seed <= 50; seed++) {
+    const next = numbersFrom(seed);
+    const options = { stallThresholdMs: 1 + next(3), skipEmptyFirst: next(2) === 1 };
+    const [together, single] = [new StreamMetrics(options), new StreamMetrics(options)];
+    let at = 0;
+    for (let chunk = next(400); chunk > 0; chunk--) {
+      // Stalls, intervals at the threshold, and a clock that goes back.
+      at = Math.max(0, at + [next(1e6), next(5e6), options.stallThresholdMs * 1e6, -next(1e5)][next(4)]);
+      const bytes = next(4) * 100;
+      const stall = together.recordChunk(bytes, at);
+      // A bigint goes to the core at once.
+      assert.deepEqual(stall, single.recordChunk(bytes, BigInt(at)));
+    }
+    assert.deepEqual(together.summary().toJSON(), single.summary().toJSON());
+  }
+});
