@@ -28,7 +28,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from contextvars import Token
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -215,6 +215,13 @@ class Carry:
 class Queue(asyncio.Queue[Any], Generic[_T]):
     """An ``asyncio.Queue`` whose items bring the context of ``put`` along: ``get`` returns :class:`Carried`."""
 
+    if TYPE_CHECKING:  # what goes in is not what comes out, which asyncio.Queue's own types cannot say
+
+        async def put(self, item: _T) -> None: ...
+        def put_nowait(self, item: _T) -> None: ...
+        async def get(self) -> Carried[_T]: ...
+        def get_nowait(self) -> Carried[_T]: ...
+
     # These are what asyncio.Queue lets subclasses change; every way in and out goes through them.
 
     def _init(self, maxsize: int) -> None:
@@ -229,6 +236,13 @@ class Queue(asyncio.Queue[Any], Generic[_T]):
 
 class ThreadQueue(_queue.Queue[Any], Generic[_T]):
     """A ``queue.Queue`` whose items bring the context of ``put`` along: ``get`` returns :class:`Carried`."""
+
+    if TYPE_CHECKING:  # as for Queue
+
+        def put(self, item: _T, block: bool = True, timeout: float | None = None) -> None: ...
+        def put_nowait(self, item: _T) -> None: ...
+        def get(self, block: bool = True, timeout: float | None = None) -> Carried[_T]: ...
+        def get_nowait(self) -> Carried[_T]: ...
 
     def _put(self, item: _T) -> None:
         self.queue.append(carried(item))
