@@ -80,9 +80,8 @@ class Stream {
   }
 
   /** The next message of the peer, or undefined when its direction is complete. */
-  async recv() {
-    const { value } = await this.#reader.next();
-    return value;
+  recv() {
+    return this.#reader.take();
   }
 
   /** The messages of the peer. Iterating attaches no context. */

@@ -24,7 +24,7 @@ class Reader {
       return;
     }
     this.#onTake?.(item);
-    waiting.resolve({ done: false, value: item });
+    waiting.resolve(waiting.iterates ? { done: false, value: item } : item);
   }
 
   /** Nothing more comes. What is there can still be taken; then an error is raised, or iteration ends. */
@@ -33,8 +33,8 @@ class Reader {
     this.#ended = true;
     this.#error = error;
     for (const waiting of this.#waiting.splice(0)) {
-      if (error === undefined) waiting.resolve({ done: true, value: undefined });
-      else waiting.reject(error);
+      if (error !== undefined) waiting.reject(error);
+      else waiting.resolve(waiting.iterates ? { done: true, value: undefined } : undefined);
     }
   }
 
@@ -46,7 +46,18 @@ class Reader {
     return rest;
   }
 
+  /** The next item; undefined when nothing more comes. */
+  take() {
+    return this.#next(false);
+  }
+
+  /** The next item as iteration gets it. */
   next() {
+    return this.#next(true);
+  }
+
+  /** Where promises are followed (AsyncLocalStorage does so), each costs more than the rest of this: one is made for an item. */
+  #next(iterates) {
     if (this.#head < this.#items.length) {
       const item = this.#items[this.#head];
       this.#items[this.#head] = undefined;
@@ -56,12 +67,11 @@ class Reader {
         this.#head = 0;
       }
       this.#onTake?.(item);
-      return Promise.resolve({ done: false, value: item });
+      return Promise.resolve(iterates ? { done: false, value: item } : item);
     }
-    if (this.#ended) {
-      return this.#error === undefined ? Promise.resolve({ done: true, value: undefined }) : Promise.reject(this.#error);
-    }
-    return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
+    if (this.#error !== undefined) return Promise.reject(this.#error);
+    if (this.#ended) return Promise.resolve(iterates ? { done: true, value: undefined } : undefined);
+    return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject, iterates }));
   }
 
   /** Iterates over what comes. Leaving a loop early neither ends nor loses anything: the next loop goes on. */

@@ -43,6 +43,7 @@ class TracedConnection {
   #callsWanted = false;
   #grace = true;
   #plain;
+  #plainPolicy;
   #sendsBaggage;
   #pending = new Set();
   #ready;
@@ -81,7 +82,8 @@ class TracedConnection {
     this.#closed = deferred();
     this.#plain = new Reader((message) => this.#take(0, message.size));
     core.setMethods([...this.#handlers.keys()]);
-    core.setPlainPolicy(this.#onMessage === undefined ? plainPolicy : 'deliver');
+    this.#plainPolicy = this.#onMessage === undefined ? plainPolicy : 'deliver';
+    core.setPlainPolicy(this.#plainPolicy);
   }
 
   /** The session id in force. */
@@ -142,10 +144,13 @@ class TracedConnection {
   }
 
   /** The next message outside every call; undefined when the connection has closed. */
-  async recv() {
-    this.#wantPlain();
-    const { value } = await this.#plain.next();
-    return value;
+  recv() {
+    try {
+      this.#wantPlain();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this.#plain.take();
   }
 
   /** The messages outside every call. Iterating attaches no context. */
@@ -504,7 +509,10 @@ class TracedConnection {
     if (this.#onMessage !== undefined) {
       throw new WirespanError('invalid_state', 'invalid_state: the onMessage callback takes the messages of this connection');
     }
-    if (this.#core.isOpen) this.#core.setPlainPolicy('queue');
+    // Asked for each message: the core need not be told again.
+    if (this.#plainPolicy === 'queue' || !this.#core.isOpen) return;
+    this.#plainPolicy = 'queue';
+    this.#core.setPlainPolicy('queue');
   }
 }
 
