@@ -8,7 +8,7 @@ LANGUAGES := core bindings-python bindings-node bindings-c
 # The parts in the order in which they build on each other.
 PARTS := $(LANGUAGES) bindings-uniffi conformance demo bench
 
-.PHONY: help demo test conformance live w3c bench bench-e2e lint build tools clean $(PARTS:%=test-%) $(LANGUAGES:%=bench-%)
+.PHONY: help demo test conformance live w3c bench bench-e2e bench-scale bench-startup lint build tools clean $(PARTS:%=test-%) $(LANGUAGES:%=bench-%)
 
 help:
 	@echo "make demo [WAV=order.wav] [ARGS=--fast]   one spoken order, traced through C, Node, Python and Rust"
@@ -18,6 +18,7 @@ help:
 	@echo "make w3c [SUITE=trace-context/test]       W3C's own trace-context suite against a service in each language, or a clone of it"
 	@echo "make bench                                speed against hand-written code; target/bench/report.json"
 	@echo "make bench-e2e [QUICK=1]                   echoes over loopback against the bare library and against hand-written code"
+	@echo "make bench-scale | bench-startup          10,000 connections in one process; import times and sizes"
 	@echo "make test-PART                            one part of: $(PARTS)"
 	@echo "make build | lint | clean"
 
@@ -57,8 +58,8 @@ $(LANGUAGES:%=bench-%): bench-%: tools
 	@$(MAKE) --no-print-directory -C $* bench
 
 # What bench/README.md explains; each takes minutes, and has a report of its own.
-bench-e2e: tools
-	@$(MAKE) --no-print-directory -C bench e2e
+bench-e2e bench-scale bench-startup: bench-%: tools
+	@$(MAKE) --no-print-directory -C bench $*
 
 clean:
 	cargo clean
