@@ -9,6 +9,7 @@ const { flatten } = require('./flatten.js');
 const { invalid } = require('./error.js');
 const {
   flattenBaggage,
+  planLike,
   revivePlan,
   reviveSpanContext,
   traceparentOf,
@@ -26,6 +27,9 @@ const LONG_TEXT = 4 * 1024;
 /** That room, as `src/message.rs` has it. */
 const HEAD_ROOM = 1024;
 const TAIL_ROOM = 1;
+
+/** What stands in `words[EVENT]`. */
+const EVENT = Object.freeze({ NONE: 0, FRAME: 1, JSON: 2, READ_COMPLETE: 3, STREAM_END: 4 });
 let slab = newSlab();
 
 /** The memory of a new slab, which is not lent by any pool. */
@@ -81,6 +85,9 @@ function withRoom(text) {
 /** One side of a connection without any I/O: bytes, times and entropy go in; frames, events and plans of spans come out. */
 class Connection {
   #handle;
+  /** What the addon has told before, and from then on names by its place: plans, and attributes of ends. See `src/told.rs`. */
+  #plans = [];
+  #ends = [];
 
   constructor(handle, token) {
     if (token !== freed) throw invalid('Connection', 'is made by Connection.client() or Connection.server()');
@@ -179,8 +186,10 @@ class Connection {
 
   #planned(json) {
     this.#settled();
-    const { stream, plan } = JSON.parse(json);
-    return { stream, plan: revivePlan(plan) };
+    const stream = words[WORD.STREAM];
+    const place = words[WORD.PLACE];
+    if (json !== undefined) this.#plans[place] = { plan: revivePlan(JSON.parse(json)) };
+    return { stream, plan: planLike(this.#plans[place].plan, stream) };
   }
 
   /**
@@ -275,7 +284,9 @@ class Connection {
     this.#address(0, binary ? 1 : 0, now);
     const text = openMessage(memory);
     this.#settled();
-    return new Received(message, memory, offset, binary, text);
+    const received = new Received(message, memory, offset, binary, text);
+    if (words[WORD.PLACE] !== 0) received._remember(this.#plans, words[WORD.PLACE]);
+    return received;
   }
 
   /** Notes that a reader took a chunk out of the host's queue. */
@@ -338,19 +349,43 @@ class Connection {
   pollEvent(isRecording = undefined) {
     const polled = native.pollEvent(this.#handle);
     this.#settled();
-    if (polled === undefined) return undefined;
-    if (typeof polled !== 'string') {
-      return { type: 'frame', form: words[WORD.FORM] === 1 ? 'binary' : 'text', bytes: polled };
+    switch (words[WORD.EVENT]) {
+      case EVENT.NONE:
+        return undefined;
+      case EVENT.FRAME:
+        return { type: 'frame', form: words[WORD.FORM] === 1 ? 'binary' : 'text', bytes: polled };
+      case EVENT.READ_COMPLETE:
+        return { type: 'readEnd', stream: words[WORD.STREAM], complete: true, kind: undefined, errorType: undefined };
+      case EVENT.STREAM_END: {
+        const outcome = names.outcomes[words[WORD.OUTCOME] - 1];
+        const event = { type: 'spanEnd', span: words[WORD.STREAM], status: 'unset', errorType: undefined, outcome };
+        return this.#spanEnd(event, isRecording);
+      }
     }
     const event = JSON.parse(polled);
-    if (event.type === 'spanEnd') {
-      if (event.outcome !== null) {
-        event.metrics = { sent: Summary._left(NUMBER.SUMMARY), received: Summary._left(NUMBER.RECEIVED) };
-      }
-      const wanted = isRecording === undefined || isRecording(event.span);
-      Object.assign(event, wanted ? JSON.parse(native.spanEnd(this.#handle)) : { attributes: {}, events: [] });
-    }
     for (const key of ['errorType', 'kind', 'outcome']) if (event[key] === null) event[key] = undefined;
+    return event.type === 'spanEnd' ? this.#spanEnd(event, isRecording) : event;
+  }
+
+  /** The event of a span's end with what the addon has beside it. */
+  #spanEnd(event, isRecording) {
+    if (event.outcome !== undefined) event.metrics = Summary._bothLeft();
+    event.attributes = {};
+    event.events = [];
+    if (isRecording !== undefined && !isRecording(event.span)) return event;
+    const json = native.spanEnd(this.#handle);
+    const place = words[WORD.PLACE];
+    if (json === undefined) {
+      const { attributes, keys } = this.#ends[place];
+      event.attributes = { ...attributes };
+      for (const [at, key] of keys) event.attributes[key] = numbers[NUMBER.ATTRIBUTES + at];
+      return event;
+    }
+    const { attributes, keys, events } = JSON.parse(json);
+    event.attributes = attributes;
+    event.events = events;
+    const areNumbers = [...keys.entries()].filter(([, key]) => typeof attributes[key] === 'number');
+    if (place !== 0) this.#ends[place] = { attributes: { ...attributes }, keys: areNumbers };
     return event;
   }
 
@@ -432,7 +467,7 @@ class Connection {
   /** The metrics so far of an open stream. */
   metrics(stream) {
     if (!native.streamMetrics(this.#handle, stream)) return undefined;
-    return { sent: Summary._left(NUMBER.SUMMARY), received: Summary._left(NUMBER.RECEIVED) };
+    return Summary._bothLeft();
   }
 
   /** Frees the memory at once instead of with the object. Later calls raise `invalid_state`. */

@@ -92,6 +92,20 @@ function revivePlan(plan) {
   return plan;
 }
 
+/** A plan that differs from an earlier one in its span, and in the remote span if that is its parent. */
+function planLike({ name, kind, parent, links, attributes }, span, remote) {
+  // Whoever gets a plan may change it.
+  return {
+    span,
+    name,
+    kind,
+    parent,
+    remote: parent === 'remote' ? remote : undefined,
+    links: links.map((link) => ({ ...link })),
+    attributes: { ...attributes },
+  };
+}
+
 /** A context with a remote span. */
 function remoteContext(base, spanContext) {
   const context = trace.setSpanContext(base, spanContext);
@@ -142,6 +156,7 @@ module.exports = {
   remoteSpanContext,
   spanContextLeft,
   reviveSpanContext,
+  planLike,
   revivePlan,
   currentSpanContext,
   remoteContext,

@@ -6,23 +6,31 @@ const { invalid } = require('./error.js');
 /** What was measured on one direction of a stream. Times in seconds, as in attributes; `…Ns` in nanoseconds. */
 class Summary {
   #values;
+  #start;
 
-  constructor(values) {
+  constructor(values, start = 0) {
     this.#values = values;
+    this.#start = start;
   }
 
-  /** The summary that the addon left at a place of its numbers. */
-  static _left(place) {
-    return new Summary(numbers.slice(place, place + NUMBER.SUMMARY_LEN));
+  /** The summary that the addon left in its numbers. */
+  static _left() {
+    return new Summary(numbers.slice(NUMBER.SUMMARY, NUMBER.RECEIVED));
+  }
+
+  /** The summaries of both directions that the addon left in its numbers. */
+  static _bothLeft() {
+    const values = numbers.slice(NUMBER.SUMMARY, NUMBER.RECEIVED + NUMBER.SUMMARY_LEN);
+    return { sent: new Summary(values), received: new Summary(values, NUMBER.SUMMARY_LEN) };
   }
 
   /** The outcome: complete, cancelled, error, abandoned; undefined while the stream is open. */
   get outcome() {
-    return names.outcomes[this.#values[18]];
+    return names.outcomes[this.#values[this.#start + 18]];
   }
 
   _value(place) {
-    const value = this.#values[place];
+    const value = this.#values[this.#start + place];
     return Number.isNaN(value) ? undefined : value;
   }
 
@@ -166,7 +174,7 @@ class StreamMetrics {
   summary() {
     this.#flush();
     native.metricsSummary(this.#handle);
-    return Summary._left(NUMBER.SUMMARY);
+    return Summary._left();
   }
 
   /** The attributes of a span that say this about one of its directions. */

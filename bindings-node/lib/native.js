@@ -16,7 +16,10 @@ const WORD = Object.freeze({
   HANDLE: 14,
   KEY: 15,
   GIVEN: 16,
-  COUNT: 17,
+  EVENT: 17,
+  OUTCOME: 18,
+  PLACE: 19,
+  COUNT: 20,
 });
 /** Places in `numbers`. */
 const NUMBER = Object.freeze({
@@ -28,7 +31,8 @@ const NUMBER = Object.freeze({
   NOW: 42,
   OFFSET: 43,
   LENGTH: 44,
-  COUNT: 45,
+  ATTRIBUTES: 45,
+  COUNT: 77,
 });
 
 const native = load();

@@ -1,10 +1,10 @@
 const { Buffer } = require('node:buffer');
 const { View } = require('./body.js');
 const { native, words, idWords, WORD } = require('./native.js');
-const { remoteSpanContext, reviveBaggage, revivePlan } = require('./context.js');
+const { planLike, remoteSpanContext, reviveBaggage, revivePlan } = require('./context.js');
 
 /** Bits of `words[FLAGS]`. */
-const FLAG = { CONTEXT: 1, LINKED: 2, EXTRAS: 4 };
+const FLAG = { CONTEXT: 1, LINKED: 2, EXTRAS: 4, KNOWN: 8 };
 /** What stands in `words[PAYLOAD]`. */
 const PAYLOAD = { NOTHING: 0, RANGE: 1, TEXT: 2 };
 
@@ -40,6 +40,18 @@ class Received {
     this._id5 = idWords[5];
     this._remote = undefined;
     this._extras = (flags & FLAG.EXTRAS) === 0 ? undefined : native.extras();
+  }
+
+  /** Takes note of what the message opens, which `plans` has at a place, or gets to remember there. */
+  _remember(plans, place) {
+    if ((this._flags & FLAG.KNOWN) === 0) {
+      const { plan, ...rest } = this.opened;
+      plans[place] = { ...rest, plan: planLike(plan) };
+      return;
+    }
+    const { kind, method, registered, plan } = plans[place];
+    const opened = { kind, method, registered, plan: planLike(plan, this.stream, this._span) };
+    this._extras = { opened, headers: [], baggage: undefined, traceState: undefined };
   }
 
   /** The payload: bytes that are a view of the message, text that was inside a JSON string, or undefined for nothing. */

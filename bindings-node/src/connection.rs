@@ -2,7 +2,7 @@
 
 use wirespan::Error;
 use wirespan::connection::{
-    Accept, Connection, Endpoint, Event, HandshakeRequest, HandshakeResponse, PlainPolicy,
+    Accept, Connection, Endpoint, Event, HandshakeRequest, HandshakeResponse, PlainPolicy, ReadEnd,
     RequestTarget, SpanKey, StreamKey, Vouch,
 };
 use wirespan::counters::Counter;
@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 
 use crate::convert;
 use crate::js::{Js, Value, wrong};
-use crate::state::{Held, Out, State, number, word};
+use crate::state::{Held, Out, State, event, number, word};
 
 /// Takes the next event ahead and says whether there is one, and when the connection wants to be woken.
 pub(crate) fn settle(held: &mut Held, out: &mut Out) {
@@ -238,12 +238,13 @@ pub(crate) fn fail_handshake(js: &Js, state: &mut State) -> Result<Value, Error>
     Ok(js.undefined())
 }
 
-/// `planCall(handle, method, currentTraceparent, now)`: `{stream, plan}`.
+/// `planCall(handle, method, currentTraceparent, now)`: the plan, or `undefined` if one like it stands at the place in the words. The
+/// number of the stream is there too.
 pub(crate) fn plan_call(js: &Js, state: &mut State) -> Result<Value, Error> {
     plan_stream(js, state, Connection::plan_call)
 }
 
-/// `planTransfer(handle, method, currentTraceparent, now)`: `{stream, plan}`.
+/// `planTransfer(handle, method, currentTraceparent, now)`, as `planCall`.
 pub(crate) fn plan_transfer(js: &Js, state: &mut State) -> Result<Value, Error> {
     plan_stream(js, state, Connection::plan_transfer)
 }
@@ -262,10 +263,12 @@ fn plan_stream(
     let (stream, plan) = on(js, state, |connection| {
         plan(connection, method.as_deref(), current, now_ns)
     })?;
-    json(
-        js,
-        &json!({ "stream": stream.number(), "plan": convert::plan(&plan) }),
-    )
+    let held = state.connections.get(js.u32(0, "handle")?)?;
+    state.out.set(word::STREAM, stream.number());
+    if state.out.set_place(Some(held.plans.own(&plan))) {
+        return Ok(js.undefined());
+    }
+    json(js, &convert::plan(&plan))
 }
 
 /// `end(handle, key, withContext, now)`.
@@ -349,8 +352,8 @@ pub(crate) fn on_close(js: &Js, state: &mut State) -> Result<Value, Error> {
     Ok(js.undefined())
 }
 
-/// `pollEvent(handle)`: `undefined`, a `Buffer` that is a frame (its form is in the words), or JSON. The end of a stream's
-/// span leaves the two summaries in the numbers.
+/// `pollEvent(handle)`: what it is stands in the words. A `Buffer` that is a frame (its form is in the words), JSON, or `undefined`
+/// where the words say everything. The end of a stream's span leaves the two summaries in the numbers.
 pub(crate) fn poll_event(js: &Js, state: &mut State) -> Result<Value, Error> {
     let State {
         connections, out, ..
@@ -359,13 +362,20 @@ pub(crate) fn poll_event(js: &Js, state: &mut State) -> Result<Value, Error> {
     let event = held.next.take().or_else(|| held.core.poll_event());
     settle(held, out);
     let Some(event) = event else {
+        out.set(word::EVENT, event::NONE);
         return Ok(js.undefined());
     };
     if let Event::Frame { form, bytes } = event {
+        out.set(word::EVENT, event::FRAME);
         out.set(word::FORM, convert::form_number(form));
         return js.buffer(bytes.len(), |buffer| buffer.copy_from_slice(&bytes));
     }
-    let value = js.string(&convert::event(&event).to_string())?;
+    let value = if set_event(&event, out) {
+        js.undefined()
+    } else {
+        out.set(word::EVENT, event::JSON);
+        js.string(&convert::event(&event).to_string())?
+    };
     if let Event::SpanEnd(end) = event {
         if let Some(report) = &end.report {
             out.set_summary(number::SUMMARY, &report.sent.summary());
@@ -376,13 +386,47 @@ pub(crate) fn poll_event(js: &Js, state: &mut State) -> Result<Value, Error> {
     Ok(value)
 }
 
-/// `spanEnd(handle)`: attributes and events of the span's end that was polled last.
-pub(crate) fn span_end(js: &Js, state: &mut State) -> Result<Value, Error> {
-    let held = state.connections.get(js.u32(0, "handle")?)?;
-    match held.ended.take() {
-        Some(end) => json(js, &convert::span_end(&end)),
-        None => Err(Error::invalid_state("no end of a span was polled")),
+/// Puts the usual ends of a reader and of a stream into the words; says whether the event was one of them.
+fn set_event(event: &Event, out: &mut Out) -> bool {
+    match event {
+        Event::ReadEnd {
+            stream,
+            end: ReadEnd::Complete,
+        } => {
+            out.set(word::EVENT, event::READ_COMPLETE);
+            out.set(word::STREAM, stream.number());
+        }
+        Event::SpanEnd(end) if end.error_type.is_none() && end.report.is_some() => {
+            out.set(word::EVENT, event::STREAM_END);
+            out.set(word::STREAM, end.span.number());
+            let outcome = end.report.as_ref().map(|report| report.outcome);
+            out.set(word::OUTCOME, convert::outcome_number(outcome));
+        }
+        _ => return false,
     }
+    true
+}
+
+/// `spanEnd(handle)`: attributes and events of the span's end that was polled last; or `undefined` if it has no events, and
+/// attributes like those at the place in the words. Their numbers are in the numbers.
+pub(crate) fn span_end(js: &Js, state: &mut State) -> Result<Value, Error> {
+    let State {
+        connections, out, ..
+    } = state;
+    let held = connections.get(js.u32(0, "handle")?)?;
+    let Some(end) = held.ended.take() else {
+        return Err(Error::invalid_state("no end of a span was polled"));
+    };
+    let (attributes, events) = (end.attributes(), end.events());
+    let place = held.ends.attributes(&attributes, number::MAX_ATTRIBUTES);
+    if out.set_place(place) && events.is_empty() {
+        for (at, attribute) in attributes.iter().enumerate() {
+            let number = convert::number(&attribute.value).unwrap_or(f64::NAN);
+            out.set_number(number::ATTRIBUTES + at, number);
+        }
+        return Ok(js.undefined());
+    }
+    json(js, &convert::span_end(&attributes, &events))
 }
 
 /// `snapshot(handle)`: what can be asked of a connection.

@@ -18,6 +18,15 @@ pub(crate) const OUTCOMES: [Outcome; 4] = [
     Outcome::Abandoned,
 ];
 
+/// An outcome as a number: 0 for none, otherwise its place from 1.
+pub(crate) fn outcome_number(outcome: Option<Outcome>) -> u32 {
+    let place = OUTCOMES
+        .iter()
+        .zip(1..)
+        .find(|(other, _)| outcome == Some(**other));
+    place.map_or(0, |(_, number)| number)
+}
+
 /// A form as a number: 0 text, 1 binary.
 pub(crate) fn form_number(form: Form) -> u32 {
     u32::from(form == Form::Binary)
@@ -142,6 +151,15 @@ fn link(link: &Link) -> Json {
     shown
 }
 
+/// The number of an attribute, as JavaScript has numbers.
+pub(crate) fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::I64(number) => Some(*number as f64),
+        Value::F64(number) => Some(*number),
+        _ => None,
+    }
+}
+
 /// A plan.
 pub(crate) fn plan(plan: &Plan) -> Json {
     let (parent, remote) = match &plan.parent {
@@ -161,13 +179,14 @@ pub(crate) fn plan(plan: &Plan) -> Json {
     })
 }
 
-/// What a received message has beside its payload, if there is anything: what it opens, headers, baggage, vendor data.
-pub(crate) fn extras(received: &Received<'_>) -> Option<String> {
+/// What a received message has beside its payload, if there is anything: what it opens, unless that is known, headers, baggage,
+/// vendor data.
+pub(crate) fn extras(received: &Received<'_>, knows_opened: bool) -> Option<String> {
     let span = received.context().or_else(|| received.link());
     let trace_state = span
         .map(|span| span.trace_state.as_str())
         .filter(|text| !text.is_empty());
-    let nothing = received.opened.is_none()
+    let nothing = (received.opened.is_none() || knows_opened)
         && received.headers.is_empty()
         && received.baggage.is_empty()
         && trace_state.is_none();
@@ -238,9 +257,8 @@ fn status(end: &SpanEnd) -> &'static str {
     }
 }
 
-/// The attributes and events of a span's end.
-pub(crate) fn span_end(end: &SpanEnd) -> Json {
-    let events = end.events();
+/// The attributes of a span's end, their names in order, and its events.
+pub(crate) fn span_end(items: &[Attribute], events: &[SpanEvent]) -> Json {
     let events = events.iter().map(
         |SpanEvent {
              name,
@@ -249,7 +267,8 @@ pub(crate) fn span_end(end: &SpanEnd) -> Json {
              ..
          }| { json!({ "name": name, "at": at_ns, "attributes": attributes(items) }) },
     );
-    json!({ "attributes": attributes(&end.attributes()), "events": events.collect::<Json>() })
+    let keys = items.iter().map(|attribute| attribute.key);
+    json!({ "attributes": attributes(items), "keys": keys.collect::<Json>(), "events": events.collect::<Json>() })
 }
 
 /// What is known of a peer.

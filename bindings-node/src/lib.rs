@@ -11,6 +11,7 @@ mod js;
 mod message;
 mod parts;
 mod state;
+mod told;
 mod trace;
 
 use std::any::Any;

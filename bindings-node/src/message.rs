@@ -275,16 +275,19 @@ pub(crate) fn receive(js: &Js, state: &mut State) -> Result<Value, Error> {
     let received = held.core.receive(message, form, now_ns);
     out.set(word::STREAM, received.stream.number());
     let text = put_payload(&received, out);
-    let flags = put_context(&received, out);
-    *extras = convert::extras(&received);
-    out.set(
-        word::FLAGS,
-        if extras.is_some() {
-            flags | flag::EXTRAS
-        } else {
-            flags
-        },
-    );
+    let mut flags = put_context(&received, out);
+    let place = received
+        .opened
+        .as_deref()
+        .and_then(|opened| held.plans.incoming(opened, &received));
+    let knows_opened = out.set_place(place);
+    *extras = convert::extras(&received, knows_opened);
+    flags |= match extras {
+        Some(_) => flag::EXTRAS,
+        None if knows_opened => flag::KNOWN,
+        None => 0,
+    };
+    out.set(word::FLAGS, flags);
     // No value is `undefined` to JavaScript.
     let value = text.map_or_else(|| Ok(ptr::null_mut()), |text| js.string(text))?;
     settle(held, out);

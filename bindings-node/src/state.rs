@@ -7,7 +7,7 @@ use std::ptr;
 use napi::sys;
 use rustc_hash::FxHashMap;
 use wirespan::connection::{
-    Connection, ContextRef, Event, HandshakeRequest, SessionRegistry, SpanEnd,
+    Attribute, Connection, ContextRef, Event, HandshakeRequest, SessionRegistry, SpanEnd,
 };
 use wirespan::envelope::Frame;
 use wirespan::metrics::{StreamMetrics, Summary};
@@ -15,6 +15,7 @@ use wirespan::trace::{Baggage, TraceParent};
 use wirespan::{Error, ErrorKind};
 
 use crate::js::{Js, NOT_NEGATIVE, wrong};
+use crate::told::{Place, Told, ToldPlan};
 
 /// Everything of one environment.
 #[derive(Default)]
@@ -42,6 +43,9 @@ pub(crate) struct Held {
     pub(crate) next: Option<Event>,
     /// The end of a span that was polled last, for those who want its attributes.
     pub(crate) ended: Option<Box<SpanEnd>>,
+    /// The plans and the attributes of ends that JavaScript has been told.
+    pub(crate) plans: Told<ToldPlan>,
+    pub(crate) ends: Told<Vec<Attribute>>,
 }
 
 impl Held {
@@ -50,6 +54,8 @@ impl Held {
             core,
             next: None,
             ended: None,
+            plans: Told::default(),
+            ends: Told::default(),
         }
     }
 }
@@ -163,8 +169,14 @@ pub(crate) mod word {
     pub(crate) const HANDLE: usize = 14;
     pub(crate) const KEY: usize = 15;
     pub(crate) const GIVEN: usize = 16;
+    /// What was polled: see [`super::event`]. What it is about is in the word of the stream.
+    pub(crate) const EVENT: usize = 17;
+    /// How a stream ended: 0 unless it did, otherwise its place among the outcomes, from 1.
+    pub(crate) const OUTCOME: usize = 18;
+    /// Where a plan or attributes are remembered, from 1; 0 if they are not.
+    pub(crate) const PLACE: usize = 19;
     /// Number of words.
-    pub(crate) const COUNT: usize = 17;
+    pub(crate) const COUNT: usize = 20;
 }
 
 /// Bits of what came with a received message.
@@ -175,6 +187,22 @@ pub(crate) mod flag {
     pub(crate) const LINKED: u32 = 2;
     /// There are extras to fetch.
     pub(crate) const EXTRAS: u32 = 4;
+    /// What it opens is known but for its numbers.
+    pub(crate) const KNOWN: u32 = 8;
+}
+
+/// What was polled.
+pub(crate) mod event {
+    /// Nothing.
+    pub(crate) const NONE: u32 = 0;
+    /// The frame that was returned.
+    pub(crate) const FRAME: u32 = 1;
+    /// The JSON that was returned.
+    pub(crate) const JSON: u32 = 2;
+    /// The reader of a stream has got everything.
+    pub(crate) const READ_COMPLETE: u32 = 3;
+    /// The span of a stream ends without an error.
+    pub(crate) const STREAM_END: u32 = 4;
 }
 
 /// Places in the array of numbers.
@@ -194,8 +222,11 @@ pub(crate) mod number {
     pub(crate) const NOW: usize = STALL + 3;
     pub(crate) const OFFSET: usize = NOW + 1;
     pub(crate) const LENGTH: usize = NOW + 2;
+    /// Numbers of attributes, in their order; there is none where text stands.
+    pub(crate) const ATTRIBUTES: usize = NOW + 3;
+    pub(crate) const MAX_ATTRIBUTES: usize = 32;
     /// Number of numbers.
-    pub(crate) const COUNT: usize = NOW + 3;
+    pub(crate) const COUNT: usize = ATTRIBUTES + MAX_ATTRIBUTES;
 }
 
 impl Out {
@@ -278,6 +309,18 @@ impl Out {
         }
     }
 
+    /// Writes where something is remembered, and says whether JavaScript knows it.
+    pub(crate) fn set_place(&mut self, place: Option<Place>) -> bool {
+        let (at, is_known) = match place {
+            None => (None, false),
+            Some(Place::Known(at)) => (Some(at), true),
+            Some(Place::New(at)) => (Some(at), false),
+        };
+        // There are a few places.
+        self.set(word::PLACE, at.map_or(0, |at| at as u32 + 1));
+        is_known
+    }
+
     /// Writes a summary; what is absent is NaN.
     pub(crate) fn set_summary(&mut self, place: usize, summary: &Summary) {
         let count = |number: u64| number as f64;
@@ -302,12 +345,8 @@ impl Out {
             count(summary.stalls),
             count(summary.stall_time_ns),
             f64::from(summary.clock_back),
-            summary.outcome.map_or(f64::NAN, |outcome| {
-                let position = crate::convert::OUTCOMES
-                    .iter()
-                    .position(|other| *other == outcome);
-                position.map_or(f64::NAN, |position| position as f64)
-            }),
+            // Absent outcomes are at no place.
+            f64::from(crate::convert::outcome_number(summary.outcome)) - 1.0,
         ];
         for (index, value) in values.into_iter().enumerate() {
             self.set_number(place + index, value);
