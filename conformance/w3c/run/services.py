@@ -20,6 +20,9 @@ COMMANDS: dict[str, list[str | Path]] = {
     "browser": [*NODE, HERE / "node/browser.mjs"],
     "c": [TARGET / "w3c/service"],
 }
+# The JVM's where there is one, and its package was built.
+if (TARGET / "uniffi/classpath").exists():
+    COMMANDS["kotlin"] = [HERE / "kotlin/run"]
 # Spans are made, and go nowhere: the SDKs have no exporter here, the tracer of the C library has one only without this.
 ENVIRONMENT = {"c": {"OTEL_SDK_DISABLED": "true"}}
 START_TIMEOUT_S = 30
