@@ -233,9 +233,10 @@ impl<'a> Run<'a> {
     }
 
     /// Waits until the server has ended a span of this scenario; what it must be is compared later.
-    pub(crate) async fn ended(&self, name: &str) -> Result<(), String> {
+    pub(crate) async fn ended(&self, name: &str, kind: Kind) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE;
-        while !self.spans().iter().any(|span| span.name == name) && Instant::now() < deadline {
+        let is_it = |span: &Span| span.name == name && span.kind == kind;
+        while !self.spans().iter().any(is_it) && Instant::now() < deadline {
             self.server.ask("flush", json!({})).await?;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

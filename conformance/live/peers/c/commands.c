@@ -176,7 +176,8 @@ wirespan_status start_client(conn *made, const char *url, wirespan_options *opti
   char with_slash[256];
   int port = 0;
   if (lws_parse_uri(copy, &protocol, &host, &port, &path) == 0) {
-    snprintf(with_slash, sizeof with_slash, "/%s", path);
+    /* It leaves the first slash out, but for the empty path. */
+    snprintf(with_slash, sizeof with_slash, "%s%s", *path == '/' ? "" : "/", path);
     target.host = endpoint.address = host;
     target.port = port;
     target.path = with_slash;

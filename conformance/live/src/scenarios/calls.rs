@@ -216,7 +216,7 @@ pub(super) async fn transfer(run: &mut Run<'_>) -> Result<Outcome, String> {
         .await?;
     run.equal("logged", &logged["messages"], &messages);
     // Its handler returns behind the last message; a connection that closes before that fails it (ST-19).
-    run.ended("process log").await?;
+    run.ended("process log", Kind::Consumer).await?;
     run.close().await?;
     let sent = Expected::new(&run.client.name, "send log", Kind::Producer).label("sent");
     let processed = Expected::new(&run.server.name, "process log", Kind::Consumer).link("sent");
@@ -397,6 +397,8 @@ pub(super) async fn reconnect(run: &mut Run<'_>) -> Result<Outcome, String> {
         &answer,
         &json!({"replies": [{"text": "\"one\""}], "error": "closed"}),
     );
+    // An id is honoured only while it is not live (SE-3), so until the server has seen the end of its connection.
+    run.ended("slow", Kind::Server).await?;
     let second = run.name("again");
     let continued = run
         .connect(&tap, json!({"as": second, "resume": run.name("c")}))
