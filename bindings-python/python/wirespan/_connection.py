@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 import json as _json
 import logging
@@ -41,8 +42,14 @@ Sender = SpanContext | Context | Literal["current"] | None
 class Transport(Protocol):
     """What a WebSocket library has to offer."""
 
+    def write(self, data: bytes, text: bool) -> bool:
+        """Writes one message if that can be done without waiting, and says whether it was."""
+
     async def send(self, data: bytes, text: bool) -> None:
         """Sends one message; returns when the library can take the next."""
+
+    def deliver_to(self, take: Callable[[str | bytes], bool]) -> None:
+        """Names what may be given a message as it arrives, if ``recv`` has no earlier one; else it is for ``recv``."""
 
     async def recv(self) -> str | bytes | None:
         """The next message; None when the connection has closed."""
@@ -96,6 +103,7 @@ class TracedConnection:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._running = 0
         self._waiting: deque[Call] = deque()
+        self._arrivals = contextvars.Context()
         self._reader: asyncio.Task[None] | None = None
         self._writer: asyncio.Task[None] | None = None
         self._closed = asyncio.Event()
@@ -130,10 +138,12 @@ class TracedConnection:
         # The tasks of a connection outlive whoever made it, and must not carry its context on.
         token = otel_context.attach(Context())
         try:
+            self._arrivals = contextvars.copy_context()
             self._reader = asyncio.create_task(self._read(transport), name="wirespan-read")
             self._writer = asyncio.create_task(self._write(transport), name="wirespan-write")
         finally:
             otel_context.detach(token)
+        transport.deliver_to(self._take_arrival)
 
     async def ready(self) -> None:
         """Waits until the peer is known, or will not become known by waiting."""
@@ -382,6 +392,9 @@ class TracedConnection:
             await self._room.wait()
 
     def _enqueue(self, data: bytes, text: bool) -> None:
+        # Most messages find none before them and room in the transport: they need no other task to be written.
+        if not self._out and self._transport is not None and self._transport.write(data, text):
+            return
         self._out.append((data, text))
         self._out_bytes += len(data)
         if self._out_bytes >= _HIGH_WATER_BYTES:
@@ -416,22 +429,33 @@ class TracedConnection:
     async def _read(self, transport: Transport) -> None:
         try:
             while True:
-                if not self._may_read.is_set():
-                    await self._may_read.wait()
                 message = await transport.recv()
                 if message is None:
                     break
-                try:
-                    self._receive(message)
-                except Exception:
-                    # A defect here must not cost the application its connection.
-                    _logger.exception("a message could not be handled")
+                if not self._may_read.is_set():
+                    await self._may_read.wait()
+                self._arrive(message)
         except asyncio.CancelledError:
             raise
         except Exception:
             _logger.debug("the transport failed", exc_info=True)
         finally:
             self._on_closed(transport)
+
+    def _take_arrival(self, message: str | bytes) -> bool:
+        """Takes a message when it arrives: no task has to be woken for it but that of its reader."""
+        if not self._may_read.is_set():
+            return False
+        # What the transport calls runs in the context of whoever connected.
+        self._arrivals.run(self._arrive, message)
+        return True
+
+    def _arrive(self, message: str | bytes) -> None:
+        try:
+            self._receive(message)
+        except Exception:
+            # A defect here must not cost the application its connection.
+            _logger.exception("a message could not be handled")
 
     def _receive(self, message: str | bytes) -> None:
         received = self.core.receive(message)

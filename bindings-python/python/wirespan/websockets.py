@@ -25,13 +25,16 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import websockets.asyncio.client
+import websockets.asyncio.connection
 import websockets.asyncio.server
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.trace import TracerProvider
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
+from websockets.protocol import State
 
 from ._connection import HANDLER_GRACE, Handler, Handlers, OnMessage, TracedConnection, _now
 from ._context import current_span_context
@@ -70,6 +73,41 @@ Vouch = Callable[[str, Request], "bool | Awaitable[bool]"]
 OnConnect = Callable[[TracedConnection], Awaitable[Any]]
 
 
+class _Arrivals(websockets.asyncio.connection.Connection):
+    """Hands a message over when it arrives: waking who waits in ``recv`` takes a turn of the event loop."""
+
+    #: What takes a message, or refuses it.
+    take: Callable[[str | bytes], bool] | None = None
+    #: Messages that ``recv`` has yet to give away, and that later ones must not overtake.
+    behind = 0
+
+    def process_event(self, event: Any) -> None:
+        if isinstance(event, Frame) and event.opcode in (Opcode.TEXT, Opcode.BINARY):
+            if self.behind == 0 and event.fin and self.take is not None and self._hand_over(event, self.take):
+                return
+            self.behind += 1
+        super().process_event(event)
+
+    def _hand_over(self, frame: Frame, take: Callable[[str | bytes], bool]) -> bool:
+        data = bytes(frame.data)
+        if frame.opcode is Opcode.BINARY:
+            return take(data)
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            # The library closes the connection because of it.
+            return False
+        return take(text)
+
+
+class _ClientConnection(_Arrivals, websockets.asyncio.client.ClientConnection):
+    """A connection of a client."""
+
+
+class _ServerConnection(_Arrivals, websockets.asyncio.server.ServerConnection):
+    """A connection of a server."""
+
+
 class _Transport:
     """A ``websockets`` connection as :class:`TracedConnection` uses it."""
 
@@ -77,15 +115,42 @@ class _Transport:
         self, websocket: websockets.asyncio.client.ClientConnection | websockets.asyncio.server.ServerConnection
     ):
         self._websocket = websocket
+        self._is_full = False
+        self._has_received = False
+
+    def deliver_to(self, take: Callable[[str | bytes], bool]) -> None:
+        # An application may have brought a class of connections of its own.
+        if isinstance(self._websocket, _Arrivals):
+            self._websocket.take = take
+
+    def write(self, data: bytes, text: bool) -> bool:
+        if self._is_full or self._websocket.state is not State.OPEN:
+            return False
+        sending = self._websocket.send(data, text=text)
+        try:
+            # An open connection writes the message before it waits for anything.
+            sending.send(None)
+        except StopIteration:
+            return True
+        # It has, and waits until the other side has read more. That is left to the next message, which is queued.
+        sending.close()
+        self._is_full = True
+        return True
 
     async def send(self, data: bytes, text: bool) -> None:
         await self._websocket.send(data, text=text)
+        self._is_full = False
 
     async def recv(self) -> str | bytes | None:
+        # Who asks for a message is done with the one before.
+        if self._has_received and isinstance(self._websocket, _Arrivals):
+            self._websocket.behind -= 1
         try:
-            return await self._websocket.recv()
+            message = await self._websocket.recv()
         except ConnectionClosed:
             return None
+        self._has_received = True
+        return message
 
     async def close(self, code: int, reason: str) -> None:
         await self._websocket.close(code, reason)
@@ -122,6 +187,7 @@ class connect:
         **kwargs: Any,
     ) -> None:
         options, self._kwargs = _split(kwargs)
+        self._kwargs.setdefault("create_connection", _ClientConnection)
         self._uri = uri
         self._headers = Headers(additional_headers) if additional_headers is not None else Headers()
         self._subprotocols = list(subprotocols or ())
@@ -246,6 +312,7 @@ class serve:
         **kwargs: Any,
     ) -> None:
         self._options, kwargs = _split(kwargs)
+        kwargs.setdefault("create_connection", _ServerConnection)
         # Wrong options are the program's fault, and are said here and not to the first client.
         Connection.client(bytes(16), self._options)
         self._handlers = handlers
