@@ -201,6 +201,15 @@ impl Connection {
         })
     }
 
+    /// Says what else is known of the connection's URL: whether its scheme is `wss`, and its path, without the query. Naming sets
+    /// that record it do so from the handshake on.
+    pub fn set_url(&self, secure: bool, path: String) -> Result<(), CoreError> {
+        guard(|| {
+            self.lock().set_url(secure, &path);
+            Ok(())
+        })
+    }
+
     /// The spans to start before the handshake, none to two. `http_span` is the span of an HTTP instrumentation that is
     /// current; `current` says whether any other span is.
     #[uniffi::method(default(http_span = None, current = false))]

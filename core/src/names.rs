@@ -68,6 +68,12 @@ pub mod attribute {
     pub const SERVER_ADDRESS: &str = "server.address";
     /// Port of the server.
     pub const SERVER_PORT: &str = "server.port";
+    /// Path of the URL (naming set `loongsuite`).
+    pub const ENDPOINT: &str = "websocket.endpoint";
+    /// Scheme, host and port of the URL (naming set `loongsuite`).
+    pub const DESTINATION: &str = "websocket.destination";
+    /// `client` or `server` (naming set `loongsuite`).
+    pub const CONNECTION_TYPE: &str = "websocket.connection.type";
     /// Method of the call.
     pub const RPC_METHOD: &str = "rpc.method";
     /// Type of the error that ended the operation.

@@ -16,9 +16,11 @@
 mod event;
 mod handshake;
 mod lifecycle;
+mod naming;
 mod open;
 mod options;
 mod plan;
+mod profile;
 mod receive;
 mod send;
 mod session;
@@ -34,6 +36,7 @@ pub use event::{Event, IncomingStream, Payload, ReadEnd, Received};
 pub use handshake::{
     HandshakeRequest, HandshakeResponse, RequestAdditions, ResponseAdditions, SUBPROTOCOL, VERSION,
 };
+pub use naming::Naming;
 pub use open::{Accept, Endpoint, RequestTarget};
 pub use options::{
     Hello, Hosts, Mode, OptionValue, Options, Resumption, Session, SubprotocolAnnouncement,
@@ -43,6 +46,7 @@ pub use plan::{
     Attribute, Link, Parent, Plan, SpanEnd, SpanEvent, SpanKey, SpanKind, Status, StreamReport,
     Value,
 };
+pub use profile::Profile;
 pub use send::{ContextRef, Fitted, Message};
 pub use session::{ConnectionId, SessionRegistry, Vouch};
 pub use streams::StreamKey;
@@ -95,6 +99,7 @@ pub struct Connection {
     /// The host has a callback that decides over session ids.
     asks_for_sessions: bool,
     endpoint: Endpoint,
+    url: Option<UrlParts>,
     spans: ConnectionSpans,
     hello: HelloState,
     streams: FxHashMap<u32, Stream>,
@@ -119,6 +124,14 @@ pub struct Connection {
     events: VecDeque<Event>,
     /// The head of the message that is being sent, kept so that sending allocates nothing here.
     scratch: Vec<u8>,
+}
+
+/// What the endpoint does not say of the connection's URL.
+#[derive(Debug)]
+struct UrlParts {
+    /// The scheme is `wss`.
+    secure: bool,
+    path: Box<str>,
 }
 
 /// The spans of the connection itself.
@@ -188,6 +201,7 @@ impl Connection {
             superseded: None,
             asks_for_sessions: false,
             endpoint: Endpoint::default(),
+            url: None,
             spans: ConnectionSpans::default(),
             hello: HelloState::default(),
             streams: FxHashMap::default(),

@@ -1,5 +1,6 @@
 //! From nothing to an open connection: sessions, handshake spans, announcements and the hello.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::counters::Counter;
@@ -14,7 +15,7 @@ use super::session::{SessionRegistry, Vouch, session_id_from};
 use super::{
     Connection, Event, HandshakeRequest, HandshakeResponse, Hello, Mode, Options, Peer,
     RequestAdditions, ResponseAdditions, SUBPROTOCOL, Session, State, SubprotocolAnnouncement,
-    TraceScope, Trust, VERSION,
+    TraceScope, Trust, UrlParts, VERSION,
 };
 
 /// Where the server of a connection is; recorded as `server.address` and `server.port`.
@@ -182,6 +183,15 @@ impl Connection {
         }
     }
 
+    /// Says what else is known of the connection's URL: whether its scheme is `wss`, and its path, without the query. Naming sets
+    /// that record it do so from the handshake on.
+    pub fn set_url(&mut self, secure: bool, path: &str) {
+        self.url = Some(UrlParts {
+            secure,
+            path: path.into(),
+        });
+    }
+
     /// Says which spans to start before the handshake, none to two. `http_span` is the span of an HTTP instrumentation
     /// that is current; `current` says whether any other span is.
     pub fn plan_handshake(&mut self, http_span: Option<&SpanContext>, current: bool) -> Vec<Plan> {
@@ -208,7 +218,8 @@ impl Connection {
                 } else {
                     by_role
                 };
-                let mut plan = self.plan(SpanKey::CONNECTION, "websocket.connection", kind, parent);
+                let mut plan =
+                    self.connection_plan(SpanKey::CONNECTION, "websocket.connection", kind, parent);
                 plan.links.extend(link.map(Link::remote));
                 plan.links.extend(self.spans.earlier.take().map(Link::own));
                 plans.push(plan);
@@ -223,7 +234,8 @@ impl Connection {
             Some((parent, link)) => (by_role, parent, link),
             None => (SpanKind::Internal, Parent::Connection, None),
         };
-        let mut plan = self.plan(SpanKey::HANDSHAKE, "websocket.handshake", kind, parent);
+        let mut plan =
+            self.connection_plan(SpanKey::HANDSHAKE, "websocket.handshake", kind, parent);
         plan.links.extend(link.map(Link::remote));
         plan.links.extend(self.spans.earlier.take().map(Link::own));
         plans.push(plan);
@@ -249,10 +261,48 @@ impl Connection {
         }
     }
 
+    /// The plan of a span that stands for the connection, with where it leads if the naming set says so.
+    fn connection_plan(
+        &self,
+        span: SpanKey,
+        name: &'static str,
+        kind: SpanKind,
+        parent: Parent,
+    ) -> Plan {
+        let mut plan = self.plan(span, name, kind, parent);
+        if !self.options.naming.has_destination() {
+            return plan;
+        }
+        let attributes = &mut plan.attributes;
+        if let Some(url) = &self.url {
+            attributes.push(Attribute::str(attribute::ENDPOINT, url.path.to_string()));
+        }
+        if let (Some(url), Some(address)) = (&self.url, &self.endpoint.address) {
+            let scheme = if url.secure { "wss" } else { "ws" };
+            // An IPv6 address stands in brackets there (RFC 3986, section 3.2.2).
+            let host: Cow<'_, str> = if address.contains(':') {
+                format!("[{address}]").into()
+            } else {
+                address.as_ref().into()
+            };
+            let destination = match self.endpoint.port {
+                Some(port) => format!("{scheme}://{host}:{port}"),
+                None => format!("{scheme}://{host}"),
+            };
+            attributes.push(Attribute::str(attribute::DESTINATION, destination));
+        }
+        let role = match self.role {
+            Role::Client => "client",
+            Role::Server => "server",
+        };
+        attributes.push(Attribute::str(attribute::CONNECTION_TYPE, role));
+        plan
+    }
+
     pub(super) fn plan(
         &self,
         span: SpanKey,
-        name: impl Into<std::borrow::Cow<'static, str>>,
+        name: impl Into<Cow<'static, str>>,
         kind: SpanKind,
         parent: Parent,
     ) -> Plan {

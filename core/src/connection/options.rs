@@ -5,6 +5,9 @@ use crate::limits;
 use crate::metrics::StreamMetricsOptions;
 use crate::trace::{AllowList, SpanContext};
 
+use super::naming::Naming;
+use super::profile::Profile;
+
 /// Whether envelopes are sent and read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -152,6 +155,10 @@ pub struct Options {
     pub baggage_out: AllowList,
     /// Which hosts get the trace context in the handshake.
     pub hosts: Hosts,
+    /// Which names and attributes spans have.
+    pub naming: Naming,
+    /// Whose messages these are: where they have room for headers.
+    pub profile: Profile,
     /// An interval longer than this may be a stall, in nanoseconds.
     pub stall_threshold_ns: u64,
     /// Whether an empty first chunk is left out of the stream metrics.
@@ -188,6 +195,8 @@ impl Default for Options {
             baggage_in: AllowList::default(),
             baggage_out: AllowList::default(),
             hosts: Hosts::default(),
+            naming: Naming::default(),
+            profile: Profile::default(),
             stall_threshold_ns: limits::STALL_THRESHOLD_NS,
             skip_empty_first: false,
             idle_timeout_ns: limits::IDLE_TIMEOUT_NS,
@@ -310,6 +319,14 @@ impl Options {
             "baggage_in" => self.baggage_in = allow_list(name, value)?,
             "baggage_out" => self.baggage_out = allow_list(name, value)?,
             "hosts" => self.hosts = hosts(name, value)?,
+            "naming" => {
+                self.naming = word(
+                    name,
+                    &value,
+                    &[("otel", Naming::Otel), ("loongsuite", Naming::Loongsuite)],
+                )?;
+            }
+            "profile" => self.profile = word(name, &value, &Profile::WORDS)?,
             "stall_threshold" => self.stall_threshold_ns = number(name, &value)?,
             "skip_empty_first" => self.skip_empty_first = flag(name, &value)?,
             "idle_timeout" => self.idle_timeout_ns = number(name, &value)?,

@@ -1,6 +1,5 @@
 //! Receiving: from a message of the transport to what the application gets.
 
-use std::borrow::Cow;
 use std::num::NonZeroU32;
 use std::ops::Range;
 
@@ -14,7 +13,7 @@ use crate::trace::{AllowList, Baggage, SpanContext, TraceState};
 use super::plan::{Attribute, Link, Parent, SpanKind};
 use super::streams::{Afterwards, Stream, Wire};
 use super::{
-    Connection, Event, IncomingStream, Payload, Peer, PlainPolicy, ReadEnd, Received, State,
+    Connection, Event, IncomingStream, Mode, Payload, Peer, PlainPolicy, ReadEnd, Received, State,
     StreamKey, Trust,
 };
 
@@ -46,11 +45,17 @@ impl Connection {
             }
         }
         let Some(recognition) = self.recognition() else {
-            return self.receive_bare(received, message, now_ns);
+            return self.receive_unknown(received, message, form, now_ns);
         };
         let mut head = Head::default();
         let max_header_bytes = self.options.max_header_bytes;
-        match envelope::open_into(&mut head, message, form, recognition, max_header_bytes) {
+        let opened = match self.options.profile.slot() {
+            None => envelope::open_into(&mut head, message, form, recognition, max_header_bytes),
+            Some(slot) => self
+                .open_slot(&mut head, message, form, slot)
+                .map(|()| 0..message.len()),
+        };
+        match opened {
             Ok(body) => {
                 received.payload = payload_of(message, &head, body, form);
                 self.receive_envelope(received, &mut head, now_ns);
@@ -66,6 +71,52 @@ impl Connection {
                 self.receive_bare(received, message, now_ns);
             }
         }
+    }
+
+    /// A message of a peer that does not know envelopes. Where its profile has room for one, it may bring a context.
+    fn receive_unknown<'m>(
+        &mut self,
+        received: &mut Received<'m>,
+        message: &'m [u8],
+        form: Form,
+        now_ns: u64,
+    ) {
+        self.receive_bare(received, message, now_ns);
+        let Some(slot) = self.options.profile.slot() else {
+            return;
+        };
+        if self.options.mode == Mode::Never
+            || received.stream != StreamKey::PLAIN
+            || received.payload == Payload::Nothing
+        {
+            return;
+        }
+        let mut head = Head::default();
+        if self.open_slot(&mut head, message, form, slot).is_ok() {
+            self.count_drops(&head.drops);
+            received.headers = std::mem::take(&mut head.own);
+            self.attach_context(received, &head);
+        }
+    }
+
+    fn open_slot<'m>(
+        &self,
+        head: &mut Head<'m>,
+        message: &'m [u8],
+        form: Form,
+        slot: &str,
+    ) -> Result<(), Plain> {
+        if form != Form::Text {
+            return Err(Plain::Ordinary);
+        }
+        let options = &self.options;
+        envelope::open_slot(
+            head,
+            message,
+            slot,
+            options.max_nesting,
+            options.max_header_bytes,
+        )
     }
 
     /// A message without an envelope: for the open call toward an unknown peer, else plain.
@@ -187,13 +238,10 @@ impl Connection {
             .as_deref()
             .filter(|name| self.methods.iter().any(|known| known == name));
         let registered = known.is_some();
-        let (name, span_kind): (Cow<'static, str>, SpanKind) = match (kind, known) {
-            (Kind::Call, Some(method)) => (method.to_owned().into(), SpanKind::Server),
-            (Kind::Call, None) => ("websocket call".into(), SpanKind::Server),
-            (Kind::Transfer, Some(method)) => {
-                (format!("process {method}").into(), SpanKind::Consumer)
-            }
-            (Kind::Transfer, None) => ("websocket process".into(), SpanKind::Consumer),
+        let name = self.options.naming.stream(kind, true, self.role, known);
+        let span_kind = match kind {
+            Kind::Call => SpanKind::Server,
+            Kind::Transfer => SpanKind::Consumer,
         };
         let parent = match (kind, received.context()) {
             (Kind::Call, Some(caller)) => Parent::Remote(caller.clone()),

@@ -1,6 +1,5 @@
 //! Sending: from a message of the application to the bytes for the transport.
 
-use std::borrow::Cow;
 use std::num::NonZeroU32;
 
 use crate::counters::Counter;
@@ -15,7 +14,7 @@ use crate::trace::{Baggage, TraceParent};
 
 use super::plan::{Attribute, Link, Parent, Plan, SpanKey, SpanKind};
 use super::streams::{Stream, Wire};
-use super::{Connection, Options, Peer, StreamKey};
+use super::{Connection, Mode, Options, Peer, StreamKey};
 
 /// A message to send.
 #[derive(Clone, Copy, Debug)]
@@ -173,11 +172,10 @@ impl Connection {
         } else {
             Parent::Root
         };
-        let (name, span_kind): (Cow<'static, str>, SpanKind) = match (kind, method) {
-            (Kind::Call, Some(method)) => (method.to_owned().into(), SpanKind::Client),
-            (Kind::Call, None) => ("websocket call".into(), SpanKind::Client),
-            (Kind::Transfer, Some(method)) => (format!("send {method}").into(), SpanKind::Producer),
-            (Kind::Transfer, None) => ("websocket send".into(), SpanKind::Producer),
+        let name = self.options.naming.stream(kind, false, self.role, method);
+        let span_kind = match kind {
+            Kind::Call => SpanKind::Client,
+            Kind::Transfer => SpanKind::Producer,
         };
         let plan = self.plan(key.span(), name, span_kind, parent);
         (key, plan)
@@ -242,14 +240,19 @@ impl Connection {
         if to == StreamKey::PLAIN {
             return self.send_plain(message, context, room);
         }
+        let slot = self.options.profile.slot();
         let Some(stream) = self.streams.get_mut(&to.0) else {
             return Err(self.ended_error(to));
         };
         let wire = stream.next_wire(self.peer, self.next_wire)?;
         let Wire::Enveloped(id) = wire else {
-            return self.send_bare(to, message, now_ns, room);
+            return self.send_bare(to, message, context, now_ns, room);
         };
-        let (content, body) = envelope::frame_body(message.body, self.options.max_nesting);
+        let in_slot = slot.filter(|_| !matches!(message.body, Body::None(_)));
+        let (content, body) = match in_slot {
+            Some(_) => (None, FrameBody::Raw(b"")),
+            None => envelope::frame_body(message.body, self.options.max_nesting),
+        };
         let first = stream.wire == Wire::Undecided;
         let baggage = if first {
             OutgoingBaggage::of(context, &self.options)
@@ -281,20 +284,31 @@ impl Connection {
         };
         self.scratch.clear();
         let max_header_bytes = self.options.max_header_bytes;
-        let written = envelope::write_head(&mut self.scratch, form, &fields, max_header_bytes)?;
-        if let Some(needed) = too_long(form, &self.scratch, body, room) {
+        let written = match in_slot {
+            Some(slot) => write_slot(&mut self.scratch, &message, slot, &fields, &self.options)?
+                .ok_or_else(|| {
+                    Error::invalid_argument(
+                        "body",
+                        format!("must be a JSON object with room for headers in its member {slot:?} (option profile)"),
+                    )
+                })?,
+            None => envelope::write_head(&mut self.scratch, form, &fields, max_header_bytes)?,
+        };
+        let is_whole = in_slot.is_some();
+        if let Some(needed) = too_long(framed(is_whole, form, &self.scratch, body), room) {
             return Ok(Fitted::TooLong { needed });
         }
         stream.sent(wire, form, &message, now_ns, &mut self.counters);
         self.count_written(written, baggage.dropped);
         self.after_send(to, first, wire, message.last, now_ns);
-        Ok(Fitted::Frame(Frame::new(form, &self.scratch, body)))
+        Ok(Fitted::Frame(framed(is_whole, form, &self.scratch, body)))
     }
 
     fn send_bare<'a>(
         &'a mut self,
         to: StreamKey,
         message: Message<'a>,
+        context: &ContextRef<'_>,
         now_ns: u64,
         room: usize,
     ) -> Result<Fitted<'a>, Error> {
@@ -304,19 +318,81 @@ impl Connection {
                 "must be given: the peer does not speak Wirespan, so a message without a body cannot be told to it",
             ));
         }
-        if message.body.len() > room {
-            return Ok(Fitted::TooLong {
-                needed: message.body.len(),
-            });
-        }
-        let Some(stream) = self.streams.get_mut(&to.0) else {
+        let Some(stream) = self.streams.get(&to.0) else {
             return Err(self.ended_error(to));
         };
         let (first, form) = (stream.wire == Wire::Undecided, message.body.form());
-        stream.sent(Wire::Bare, form, &message, now_ns, &mut self.counters);
-        self.count_lost_headers(message.headers.len());
+        let context = if first {
+            *context
+        } else {
+            ContextRef::default()
+        };
+        let bare = self.slotted(&message, &context)?;
+        if let Some(needed) = too_long(self.bare_frame(&bare, message), room) {
+            return Ok(Fitted::TooLong { needed });
+        }
+        if let Some(stream) = self.streams.get_mut(&to.0) {
+            stream.sent(Wire::Bare, form, &message, now_ns, &mut self.counters);
+        }
+        self.count_bare(&bare);
         self.after_send(to, first, Wire::Bare, message.last, now_ns);
-        Ok(Fitted::Frame(Frame::bare(message.body)))
+        Ok(Fitted::Frame(self.bare_frame(&bare, message)))
+    }
+
+    /// Writes a message that has no stream into `scratch` if its profile has room for headers in it; else it goes as it is.
+    fn slotted(&mut self, message: &Message<'_>, context: &ContextRef<'_>) -> Result<Bare, Error> {
+        let Some(slot) = self.options.profile.slot() else {
+            return Ok(Bare::AsItIs {
+                lost: message.headers.len(),
+            });
+        };
+        if self.options.mode == Mode::Never {
+            return Ok(Bare::AsItIs {
+                lost: message.headers.len(),
+            });
+        }
+        let baggage = OutgoingBaggage::of(context, &self.options);
+        let fields = HeadFields {
+            trace_parent: context.trace_parent,
+            trace_state: context.trace_state,
+            baggage: &baggage.header,
+            own: message.headers,
+            ..HeadFields::default()
+        };
+        self.scratch.clear();
+        let written = write_slot(&mut self.scratch, message, slot, &fields, &self.options);
+        match written {
+            Ok(Some(written)) => Ok(Bare::Slotted {
+                written,
+                baggage_dropped: baggage.dropped,
+            }),
+            // What a peer that knows streams would take for one must not be sent; all else is only a context that is lost.
+            Err(error)
+                if error.kind() == ErrorKind::InvalidArgument && self.peer != Peer::Unknown =>
+            {
+                Err(error)
+            }
+            Ok(None) | Err(_) => Ok(Bare::AsItIs {
+                lost: message.headers.len() + usize::from(context.trace_parent.is_some()),
+            }),
+        }
+    }
+
+    fn bare_frame<'a>(&'a self, bare: &Bare, message: Message<'a>) -> Frame<'a> {
+        match bare {
+            Bare::AsItIs { .. } => Frame::bare(message.body),
+            Bare::Slotted { .. } => Frame::whole(Form::Text, &self.scratch),
+        }
+    }
+
+    fn count_bare(&mut self, bare: &Bare) {
+        match *bare {
+            Bare::AsItIs { lost } => self.count_lost_headers(lost),
+            Bare::Slotted {
+                written,
+                baggage_dropped,
+            } => self.count_written(written, baggage_dropped),
+        }
     }
 
     /// Notes what a message of a stream that went out changes on the connection.
@@ -359,14 +435,16 @@ impl Connection {
                 "must be given for a message outside a call",
             ));
         }
-        let Some(recognition) = self.recognition() else {
-            if message.body.len() > room {
-                return Ok(Fitted::TooLong {
-                    needed: message.body.len(),
-                });
+        let recognition = match self.recognition() {
+            Some(recognition) if self.options.profile.slot().is_none() => recognition,
+            _ => {
+                let bare = self.slotted(&message, context)?;
+                if let Some(needed) = too_long(self.bare_frame(&bare, message), room) {
+                    return Ok(Fitted::TooLong { needed });
+                }
+                self.count_bare(&bare);
+                return Ok(Fitted::Frame(self.bare_frame(&bare, message)));
             }
-            self.count_lost_headers(message.headers.len());
-            return Ok(Fitted::Frame(Frame::bare(message.body)));
         };
         let baggage = OutgoingBaggage::of(context, &self.options);
         let nothing_to_carry = context.trace_parent.is_none()
@@ -396,7 +474,7 @@ impl Connection {
             &fields,
             self.options.max_header_bytes,
         )?;
-        if let Some(needed) = too_long(form, &self.scratch, body, room) {
+        if let Some(needed) = too_long(Frame::new(form, &self.scratch, body), room) {
             return Ok(Fitted::TooLong { needed });
         }
         self.count_written(written, baggage.dropped);
@@ -514,10 +592,51 @@ impl OutgoingBaggage {
     }
 }
 
+/// A message that goes without an envelope.
+enum Bare {
+    /// As the application gave it; so many headers are lost.
+    AsItIs { lost: usize },
+    /// With headers in its slot, as it stands in `scratch`.
+    Slotted {
+        written: Written,
+        baggage_dropped: usize,
+    },
+}
+
+/// Writes the headers into the slot of a message; `None` if it has no slot.
+fn write_slot(
+    buffer: &mut Vec<u8>,
+    message: &Message<'_>,
+    slot: &str,
+    fields: &HeadFields<'_>,
+    options: &Options,
+) -> Result<Option<Written>, Error> {
+    if message.body.form() != Form::Text {
+        return Ok(None);
+    }
+    envelope::write_slot(
+        buffer,
+        message.body.bytes(),
+        slot,
+        fields,
+        options.max_nesting,
+        options.max_header_bytes,
+    )
+}
+
+/// The frame of what was written: a whole message, or the head in front of a body.
+fn framed<'a>(is_whole: bool, form: Form, written: &'a [u8], body: FrameBody<'a>) -> Frame<'a> {
+    if is_whole {
+        Frame::whole(form, written)
+    } else {
+        Frame::new(form, written, body)
+    }
+}
+
 /// The length of a message if it is over the room that there is for it. Without a bound nothing is computed.
-fn too_long(form: Form, head: &[u8], body: FrameBody<'_>, room: usize) -> Option<usize> {
+fn too_long(frame: Frame<'_>, room: usize) -> Option<usize> {
     if room == usize::MAX {
         return None;
     }
-    Some(Frame::new(form, head, body).len()).filter(|needed| *needed > room)
+    Some(frame.len()).filter(|needed| *needed > room)
 }

@@ -125,6 +125,16 @@ impl<'a> Frame<'a> {
         }
     }
 
+    /// Makes a frame of a message that is complete already.
+    pub(crate) fn whole(form: Form, message: &'a [u8]) -> Self {
+        Self {
+            form,
+            head: message,
+            body: FrameBody::Raw(b""),
+            tail: b"",
+        }
+    }
+
     /// Makes a frame that is the application's message and nothing else.
     #[must_use]
     pub fn bare(body: Body<'a>) -> Self {

@@ -9,6 +9,7 @@ mod convert;
 mod grammar;
 mod headers;
 mod json;
+mod slot;
 mod text;
 mod usual;
 mod write;
@@ -21,6 +22,7 @@ pub use body::{Body, Frame, FrameBody, TextBody, classify_text, is_look_alike};
 pub use convert::convert_head;
 pub use grammar::{check_own_headers, is_error_type, is_method, is_session_id, parse_u64};
 pub use headers::{Headers, MessageWithHeaders};
+pub(crate) use slot::{open_slot, write_slot};
 pub use text::text_body;
 pub use write::{Written, write_head};
 

@@ -119,7 +119,10 @@ fn scan_entry(bytes: &[u8], at: usize, spaced: bool) -> Result<Entry<'_>, (Refus
 }
 
 /// Reads a string with its quotes; one that is no text refuses the message (SPEC TX-9, RC-7).
-fn read_string(bytes: &[u8], at: usize) -> Result<(Cow<'_, str>, usize), (Refusal, usize)> {
+pub(super) fn read_string(
+    bytes: &[u8],
+    at: usize,
+) -> Result<(Cow<'_, str>, usize), (Refusal, usize)> {
     expect(bytes, at, b'"')?;
     let scanned = scan_string(bytes, at + 1)?;
     let raw = bytes

@@ -17,6 +17,7 @@ mod envelope_props;
 mod flow;
 mod harness;
 mod negotiation;
+mod profile;
 mod schema;
 mod sessions;
 mod spans;
