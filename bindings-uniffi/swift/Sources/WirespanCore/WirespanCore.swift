@@ -762,6 +762,12 @@ public protocol ConnectionProtocol: AnyObject, Sendable {
     func setPlainPolicy(policy: String) throws
 
     /**
+     * Says what else is known of the connection's URL: whether its scheme is `wss`, and its path, without the query. Naming sets
+     * that record it do so from the handshake on.
+     */
+    func setUrl(secure: Bool, path: String) throws
+
+    /**
      * Says that a span of the connection was started; those of streams need not be said.
      */
     func spanStarted(span: Int64, context: SpanContext) throws
@@ -1264,6 +1270,20 @@ open func setPlainPolicy(policy: String)throws   {try rustCallWithError(FfiConve
     uniffi_wirespan_uniffi_fn_method_connection_set_plain_policy(
             self.uniffiCloneHandle(),
         FfiConverterString.lower(policy),uniffiCallStatus
+    )
+}
+}
+
+    /**
+     * Says what else is known of the connection's URL: whether its scheme is `wss`, and its path, without the query. Naming sets
+     * that record it do so from the handshake on.
+     */
+open func setUrl(secure: Bool, path: String)throws   {try rustCallWithError(FfiConverterTypeCoreError_lift) {
+        uniffiCallStatus in
+    uniffi_wirespan_uniffi_fn_method_connection_set_url(
+            self.uniffiCloneHandle(),
+        FfiConverterBool.lower(secure),
+        FfiConverterString.lower(path),uniffiCallStatus
     )
 }
 }
@@ -7322,6 +7342,9 @@ private let initializationResult: InitializationResult = {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wirespan_uniffi_checksum_method_connection_set_plain_policy() != 48510) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wirespan_uniffi_checksum_method_connection_set_url() != 32582) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wirespan_uniffi_checksum_method_connection_span_started() != 1555) {

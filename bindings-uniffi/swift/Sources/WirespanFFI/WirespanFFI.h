@@ -413,6 +413,11 @@ void uniffi_wirespan_uniffi_fn_method_connection_set_methods(uint64_t ptr, RustB
 void uniffi_wirespan_uniffi_fn_method_connection_set_plain_policy(uint64_t ptr, RustBuffer policy, RustCallStatus *_Nonnull out_status
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WIRESPAN_UNIFFI_FN_METHOD_CONNECTION_SET_URL
+#define UNIFFI_FFIDEF_UNIFFI_WIRESPAN_UNIFFI_FN_METHOD_CONNECTION_SET_URL
+void uniffi_wirespan_uniffi_fn_method_connection_set_url(uint64_t ptr, int8_t secure, RustBuffer path, RustCallStatus *_Nonnull out_status
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WIRESPAN_UNIFFI_FN_METHOD_CONNECTION_SPAN_STARTED
 #define UNIFFI_FFIDEF_UNIFFI_WIRESPAN_UNIFFI_FN_METHOD_CONNECTION_SPAN_STARTED
 void uniffi_wirespan_uniffi_fn_method_connection_span_started(uint64_t ptr, int64_t span, RustBuffer context, RustCallStatus *_Nonnull out_status
@@ -1198,6 +1203,12 @@ uint16_t uniffi_wirespan_uniffi_checksum_method_connection_set_methods(void
 #ifndef UNIFFI_FFIDEF_UNIFFI_WIRESPAN_UNIFFI_CHECKSUM_METHOD_CONNECTION_SET_PLAIN_POLICY
 #define UNIFFI_FFIDEF_UNIFFI_WIRESPAN_UNIFFI_CHECKSUM_METHOD_CONNECTION_SET_PLAIN_POLICY
 uint16_t uniffi_wirespan_uniffi_checksum_method_connection_set_plain_policy(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WIRESPAN_UNIFFI_CHECKSUM_METHOD_CONNECTION_SET_URL
+#define UNIFFI_FFIDEF_UNIFFI_WIRESPAN_UNIFFI_CHECKSUM_METHOD_CONNECTION_SET_URL
+uint16_t uniffi_wirespan_uniffi_checksum_method_connection_set_url(void
 
 );
 #endif

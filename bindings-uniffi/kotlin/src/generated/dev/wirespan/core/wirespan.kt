@@ -779,6 +779,8 @@ internal object IntegrityCheckingUniffiLib {
     ): Int
     external fun uniffi_wirespan_uniffi_checksum_method_connection_set_plain_policy(
     ): Int
+    external fun uniffi_wirespan_uniffi_checksum_method_connection_set_url(
+    ): Int
     external fun uniffi_wirespan_uniffi_checksum_method_connection_span_started(
     ): Int
     external fun uniffi_wirespan_uniffi_checksum_method_connection_state(
@@ -900,6 +902,8 @@ internal object UniffiLib {
     external fun uniffi_wirespan_uniffi_fn_method_connection_set_methods(`ptr`: Long,`methods`: RustBuffer.ByValue,uniffi_out_err: UniffiRustCallStatus,
     ): Unit
     external fun uniffi_wirespan_uniffi_fn_method_connection_set_plain_policy(`ptr`: Long,`policy`: RustBuffer.ByValue,uniffi_out_err: UniffiRustCallStatus,
+    ): Unit
+    external fun uniffi_wirespan_uniffi_fn_method_connection_set_url(`ptr`: Long,`secure`: Byte,`path`: RustBuffer.ByValue,uniffi_out_err: UniffiRustCallStatus,
     ): Unit
     external fun uniffi_wirespan_uniffi_fn_method_connection_span_started(`ptr`: Long,`span`: Long,`context`: RustBuffer.ByValue,uniffi_out_err: UniffiRustCallStatus,
     ): Unit
@@ -1260,6 +1264,9 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wirespan_uniffi_checksum_method_connection_set_plain_policy() and 0xFFFF) != 48510) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wirespan_uniffi_checksum_method_connection_set_url() and 0xFFFF) != 32582) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wirespan_uniffi_checksum_method_connection_span_started() and 0xFFFF) != 1555) {
@@ -1866,6 +1873,12 @@ public interface ConnectionInterface {
      * Says where messages outside every stream go: `deliver`, `queue` or `discard`.
      */
     fun `setPlainPolicy`(`policy`: kotlin.String)
+
+    /**
+     * Says what else is known of the connection's URL: whether its scheme is `wss`, and its path, without the query. Naming sets
+     * that record it do so from the handshake on.
+     */
+    fun `setUrl`(`secure`: kotlin.Boolean, `path`: kotlin.String)
 
     /**
      * Says that a span of the connection was started; those of streams need not be said.
@@ -2534,6 +2547,25 @@ open class Connection: Disposable, AutoCloseable, ConnectionInterface
         it,
 
         FfiConverterString.lower(`policy`),_status)
+}
+    }
+
+
+
+
+    /**
+     * Says what else is known of the connection's URL: whether its scheme is `wss`, and its path, without the query. Naming sets
+     * that record it do so from the handshake on.
+     */
+    @Throws(CoreException::class)override fun `setUrl`(`secure`: kotlin.Boolean, `path`: kotlin.String)
+        =
+    callWithHandle {
+    uniffiRustCallWithError(CoreException) { _status ->
+    UniffiLib.uniffi_wirespan_uniffi_fn_method_connection_set_url(
+        it,
+
+        FfiConverterBoolean.lower(`secure`),
+        FfiConverterString.lower(`path`),_status)
 }
     }
 

@@ -29,6 +29,7 @@ interface Transport {
 }
 
 private const val CONNECTION_SPAN = 0L
+private const val HANDSHAKE_SPAN = 1L
 private const val PLAIN = 0L
 
 /** Bytes that wait for the transport before `send` waits too. */
@@ -65,6 +66,9 @@ class TracedConnection internal constructor(
     private var ready = false
     private var closed = false
     private var iterating = false
+
+    /** Whether the application takes calls by itself is not known yet: they wait. */
+    private var undecided = false
     private var running = 0L
     private val maxRunning = core { core.maxRunning() }
     private val sendsBaggage = core { core.sendsBaggage() }
@@ -89,6 +93,12 @@ class TracedConnection internal constructor(
             core { core.planHandshake(http, current != null) }.forEach { startSpan(it) }
         }
 
+    /** Runs what does the handshake inside the span that was started for it, if there is one. */
+    internal fun <T> inHandshake(handshake: () -> T): T {
+        val context = lock.withLock { openSpans[HANDSHAKE_SPAN] ?: openSpans[CONNECTION_SPAN] }
+        return context?.makeCurrent()?.use { handshake() } ?: handshake()
+    }
+
     /** Ends the spans of the handshake with an error. */
     fun failHandshake(error: Throwable) =
         lock.withLock {
@@ -104,6 +114,16 @@ class TracedConnection internal constructor(
             meters.opened()
             ready = core { core.state() }.ready
             drain()
+        }
+
+    /** Lets calls of the peer wait until [decided], for an application that has yet to be given this connection. */
+    internal fun undecided() = lock.withLock { undecided = true }
+
+    /** Says that the application has had the connection: without [calls] nobody takes what waits. */
+    internal fun decided() =
+        lock.withLock {
+            undecided = false
+            while (!iterating) (incoming.removeFirstOrNull() ?: break).fail("unknown_method")
         }
 
     /** Waits until the peer is known, or will not become known by waiting. */
@@ -497,7 +517,7 @@ class TracedConnection internal constructor(
                 waiting.addLast(call)
                 runWaiting()
             }
-            iterating -> {
+            iterating || undecided -> {
                 incoming.addLast(call)
                 changed.signalAll()
             }

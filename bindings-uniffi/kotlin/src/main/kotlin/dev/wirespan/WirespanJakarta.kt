@@ -17,6 +17,7 @@ import jakarta.websocket.WebSocketContainer
 import jakarta.websocket.server.ServerEndpointConfig
 import java.io.IOException
 import java.net.URI
+import java.net.URISyntaxException
 import java.nio.ByteBuffer
 import java.util.concurrent.ConcurrentHashMap
 import java.util.concurrent.Executor
@@ -24,6 +25,8 @@ import java.util.function.Consumer
 import jakarta.websocket.server.HandshakeRequest as JakartaRequest
 
 private const val SUBPROTOCOL = "Sec-WebSocket-Protocol"
+/** A name of the DNS (RFC 1035, section 2.3.4), a colon and a port. */
+private const val MAX_AUTHORITY = 255 + 6
 private const val PROPERTY = "dev.wirespan.connection"
 
 /** Traced connections over Jakarta WebSocket (Tyrus, Jetty, Tomcat, …), both sides. */
@@ -40,6 +43,7 @@ object WirespanJakarta {
     ): TracedConnection {
         val port = if (uri.port >= 0) uri.port else if (uri.scheme == "wss") 443 else 80
         val core = core { Connection.client(Entropy.next(), wirespan.options.core, uri.host, port) }
+        core { core.setUrl(uri.scheme == "wss", uri.path.ifEmpty { "/" }) }
         val connection = TracedConnection(core, wirespan)
         connection.startHandshake(httpSpan = false)
         val current = Context.current().coreSpan()
@@ -62,7 +66,8 @@ object WirespanJakarta {
                 .build()
         val target = added.query?.let { query -> URI("$uri${if (uri.rawQuery == null) "?" else "&"}$query") } ?: uri
         try {
-            container.connectToServer(TracedEndpoint(null) { connection }, config, target)
+            // What an instrumentation makes of the request is part of the handshake.
+            connection.inHandshake { container.connectToServer(TracedEndpoint(null) { connection }, config, target) }
         } catch (error: IOException) {
             connection.failHandshake(error)
             throw error
@@ -97,6 +102,8 @@ internal class ServerSide(
     private val wirespan: Wirespan,
     private val onConnect: Consumer<TracedConnection>?,
 ) : ServerEndpointConfig.Configurator() {
+    /** Whether the application is given the connection, and may take its calls. */
+    val asksWhoServes = onConnect != null && !wirespan.serves
     private val byId = ConcurrentHashMap<Long, TracedConnection>()
     private val executor: Executor = wirespan.executor
 
@@ -109,7 +116,7 @@ internal class ServerSide(
         val handshake = core { HandshakeRequest(headers, request.queryString ?: "") }
         val vouch = wirespan.vouch
         val vouched = vouch?.let { core { handshake.proposedSession() }?.let(it::test) ?: false }
-        val uri = request.requestURI
+        val uri = urlOf(request)
         val core =
             core {
                 Connection.server(
@@ -123,6 +130,7 @@ internal class ServerSide(
                     vouched,
                 )
             }
+        uri?.let { core { core.setUrl(it.scheme == "wss" || it.scheme == "https", it.path.orEmpty().ifEmpty { "/" }) } }
         val connection = TracedConnection(core, wirespan)
         connection.startHandshake(httpSpan = Span.current().spanContext.isValid)
         val selected = response.headers.entries.find { it.key.equals(SUBPROTOCOL, ignoreCase = true) }?.value?.firstOrNull()
@@ -131,6 +139,19 @@ internal class ServerSide(
         added.subprotocol?.let { response.headers[SUBPROTOCOL] = listOf(it) }
         upgrading.set(connection)
         config.userProperties[PROPERTY] = connection
+    }
+
+    /** The URL of a request. Some containers leave out its authority, which is then what the client calls the server. */
+    private fun urlOf(request: JakartaRequest): URI? {
+        val uri = request.requestURI ?: return null
+        if (uri.host != null) return uri
+        val host = request.headers.entries.find { it.key.equals("Host", ignoreCase = true) }?.value?.firstOrNull() ?: return uri
+        if (host.length > MAX_AUTHORITY) return uri
+        return try {
+            URI("${uri.scheme ?: "ws"}://$host").resolve(uri.rawPath)
+        } catch (_: URISyntaxException) {
+            uri
+        }
     }
 
     @Suppress("UNCHECKED_CAST")
@@ -147,7 +168,14 @@ internal class ServerSide(
     }
 
     fun opened(connection: TracedConnection) {
-        onConnect?.let { executor.execute { it.accept(connection) } }
+        val accept = onConnect ?: return
+        executor.execute {
+            try {
+                accept.accept(connection)
+            } finally {
+                connection.decided()
+            }
+        }
     }
 
     fun closed(connection: TracedConnection) {
@@ -165,6 +193,7 @@ class TracedEndpoint internal constructor(
     override fun onOpen(session: Session, config: EndpointConfig) {
         val connection = take(session)
         this.connection = connection
+        if (side?.asksWhoServes == true) connection.undecided()
         // The core bounds what it takes apart; how large a message may be is the application's, set on its container.
         session.addMessageHandler(String::class.java, MessageHandler.Whole { connection.received(it.toByteArray(), true) })
         session.addMessageHandler(ByteBuffer::class.java, MessageHandler.Whole { connection.received(bytesOf(it), false) })

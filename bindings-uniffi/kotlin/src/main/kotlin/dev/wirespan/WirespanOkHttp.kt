@@ -25,6 +25,8 @@ object WirespanOkHttp {
     fun connect(client: WebSocket.Factory, request: Request, wirespan: Wirespan): TracedConnection {
         val url = request.url
         val core = core { Connection.client(Entropy.next(), wirespan.options.core, url.host, url.port) }
+        // OkHttp writes the scheme of a WebSocket as that of HTTP.
+        core { core.setUrl(url.isHttps, url.encodedPath) }
         val connection = TracedConnection(core, wirespan)
         connection.startHandshake(httpSpan = false)
         val current = io.opentelemetry.context.Context.current().coreSpan()
@@ -35,7 +37,8 @@ object WirespanOkHttp {
         added.subprotocol?.let { builder.header(SUBPROTOCOL, if (offered == null) it else "$offered, $it") }
         added.query?.let { query -> builder.url(url.newBuilder().addQueryParameter(query.substringBefore('='), query.substringAfter('=')).build()) }
         val listener = Listener(connection)
-        client.newWebSocket(builder.build(), listener)
+        // What an instrumentation makes of the request is part of the handshake.
+        connection.inHandshake { client.newWebSocket(builder.build(), listener) }
         try {
             listener.opened.get()
         } catch (error: ExecutionException) {
