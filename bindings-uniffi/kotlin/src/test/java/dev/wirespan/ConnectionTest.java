@@ -14,8 +14,10 @@ import io.opentelemetry.api.trace.StatusCode;
 import io.opentelemetry.context.Scope;
 import io.opentelemetry.sdk.metrics.data.MetricData;
 import io.opentelemetry.sdk.trace.data.SpanData;
-import jakarta.websocket.ContainerProvider;
+import jakarta.websocket.WebSocketContainer;
+import jakarta.websocket.server.ServerEndpointConfig;
 import java.io.IOException;
+import java.net.URI;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
@@ -25,6 +27,8 @@ import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 import okhttp3.OkHttpClient;
 import okhttp3.Request;
+import org.eclipse.jetty.ee10.websocket.jakarta.client.JakartaWebSocketClientContainerProvider;
+import org.glassfish.tyrus.client.ClientManager;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -32,9 +36,11 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Real connections over loopback: the server is Tyrus, clients are OkHttp and Tyrus; spans are those of the real SDK. */
+/**
+ * Real connections over loopback: the server is Tyrus or Jetty, clients are OkHttp, Tyrus and Jetty; spans are those of the real SDK.
+ */
 @Timeout(60)
-class ConnectionTest {
+abstract class ConnectionTest {
     private static final AttributeKey<String> SESSION = AttributeKey.stringKey("websocket.session.id");
     private static final AttributeKey<String> OUTCOME = AttributeKey.stringKey("websocket.stream.outcome");
     private static final AttributeKey<Long> CHUNKS = AttributeKey.longKey("websocket.stream.received.chunks");
@@ -43,7 +49,7 @@ class ConnectionTest {
     private final OkHttpClient okHttp = new OkHttpClient();
     private final BlockingQueue<Message> plain = new ArrayBlockingQueue<>(10);
     private final BlockingQueue<TracedConnection> accepted = new ArrayBlockingQueue<>(10);
-    private TyrusServer server;
+    private TestServer server;
 
     @BeforeEach
     void serve() throws Exception {
@@ -67,11 +73,14 @@ class ConnectionTest {
                 })
                 .onMessage((connection, message) -> plain.add(message))
                 .build();
-        server = new TyrusServer(WirespanJakarta.endpoint("/ws", wirespan, List.of(), accepted::add));
+        server = start(WirespanJakarta.endpoint("/ws", wirespan, List.of(), accepted::add));
     }
 
+    /** Starts the server of the subclass. */
+    abstract TestServer start(ServerEndpointConfig endpoint) throws Exception;
+
     @AfterEach
-    void stop() {
+    void stop() throws Exception {
         server.close();
         okHttp.dispatcher().executorService().shutdown();
         recorded.close();
@@ -83,14 +92,19 @@ class ConnectionTest {
 
     private TracedConnection connect(String library, Wirespan wirespan) throws Exception {
         if (library.equals("okhttp")) {
-            String url = "ws://localhost:" + server.port + "/ws";
+            String url = "ws://localhost:" + server.port() + "/ws";
             return WirespanOkHttp.connect(okHttp, new Request.Builder().url(url).build(), wirespan);
         }
-        return WirespanJakarta.connect(ContainerProvider.getWebSocketContainer(), server.uri("/ws"), wirespan);
+        WebSocketContainer container =
+                library.equals("jetty") ? JakartaWebSocketClientContainerProvider.getContainer(null) : ClientManager.createClient();
+        // Jetty takes 64 KiB by default.
+        container.setDefaultMaxBinaryMessageBufferSize(1_000_000);
+        URI uri = URI.create("ws://localhost:" + server.port() + "/ws");
+        return WirespanJakarta.connect(container, uri, wirespan);
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"okhttp", "tyrus"})
+    @ValueSource(strings = {"okhttp", "tyrus", "jetty"})
     void aCallIsOneTraceOfTwoSpans(String library) throws Exception {
         String session;
         try (TracedConnection connection = connect(library, wirespan().build())) {
@@ -133,7 +147,7 @@ class ConnectionTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"okhttp", "tyrus"})
+    @ValueSource(strings = {"okhttp", "tyrus", "jetty"})
     void aHandlerRunsInsideItsSpan(String library) throws Exception {
         byte[] large = new byte[300_000];
         large[7] = 7;
@@ -179,7 +193,7 @@ class ConnectionTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"okhttp", "tyrus"})
+    @ValueSource(strings = {"okhttp", "tyrus", "jetty"})
     void plainMessagesAndTransfersCarryTheContext(String library) throws Exception {
         Span root = recorded.sdk.getTracer("test").spanBuilder("root").startSpan();
         try (TracedConnection connection = connect(library, wirespan().build());
@@ -295,7 +309,7 @@ class ConnectionTest {
 
     @Test
     void aServerThatIsNotThereFailsTheHandshake() throws Exception {
-        int port = server.port;
+        int port = server.port();
         server.close();
         Request request = new Request.Builder().url("ws://localhost:" + port + "/ws").build();
         assertThrows(IOException.class, () -> WirespanOkHttp.connect(okHttp, request, wirespan().build()));

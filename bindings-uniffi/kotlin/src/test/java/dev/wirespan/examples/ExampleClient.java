@@ -11,13 +11,13 @@ import dev.wirespan.core.Resumption;
 import io.opentelemetry.api.GlobalOpenTelemetry;
 import io.opentelemetry.api.trace.Span;
 import io.opentelemetry.context.Scope;
-import jakarta.websocket.ContainerProvider;
 import java.net.URI;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import okhttp3.OkHttpClient;
 import okhttp3.Request;
+import org.glassfish.tyrus.client.ClientManager;
 
 /**
  * The clients of the examples, on OkHttp and on Jakarta WebSocket (Tyrus): {@code ExampleClient PORT}.
@@ -51,7 +51,7 @@ public final class ExampleClient {
 
     private TracedConnection tyrus(String path, Wirespan wirespan) throws Exception {
         URI uri = URI.create("ws://localhost:" + port + path);
-        return WirespanJakarta.connect(ContainerProvider.getWebSocketContainer(), uri, wirespan);
+        return WirespanJakarta.connect(ClientManager.createClient(), uri, wirespan);
     }
 
     private static void say(String example, TracedConnection connection, Object result) {
