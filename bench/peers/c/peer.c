@@ -43,7 +43,8 @@ bool run_goes_on(run *self) {
 
 static void echo(wirespan_lws *lws, const wirespan_received *received, void *user) {
   bool is_text = received->form == WIRESPAN_FORM_TEXT;
-  wirespan_message message = message_of(received->payload, received->payload_length, is_text, false);
+  /* A call asks once and is answered once. */
+  wirespan_message message = message_of(received->payload, received->payload_length, is_text, how == MODE_CALL);
   (void)user;
   if (!received->has_payload) return;
   if (received->stream == WIRESPAN_STREAM_PLAIN) {

@@ -1,6 +1,6 @@
 // The Node.js peer of the end-to-end benchmark: `peer.mjs server MODE` or `client MODE PORT`; see bench/README.md.
 
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { createInterface } from 'node:readline';
 import {
   context as contexts,
@@ -89,12 +89,18 @@ async function echoCall(call) {
   for await (const chunk of call) await call.send(chunk.data, { json: !chunk.binary });
 }
 
+async function answerCall(call) {
+  const { data, binary } = await call.recv();
+  await call.send(data, { last: true, json: !binary });
+}
+
 async function startServer(mode) {
   if (mode === 'plain') {
     const onMessage = (message, connection) => connection.send(message.data, { json: !message.binary });
     return serve({}, { host: '127.0.0.1', port: 0, onMessage });
   }
-  if (mode === 'stream' || mode === 'call') return serve({ echo: echoCall }, { host: '127.0.0.1', port: 0 });
+  if (mode === 'stream' || mode === 'call')
+    return serve({ echo: echoCall, answer: answerCall }, { host: '127.0.0.1', port: 0 });
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0 });
   server.on('connection', (socket) => socket.on('message', (data, isBinary) => ECHO[mode](socket, data, isBinary)));
   await once(server, 'listening');
@@ -103,7 +109,7 @@ async function startServer(mode) {
 
 // -- clients
 
-/** Keeps a window of messages on their way until the time is over, and counts the round trips. */
+/** Keeps a window of messages on their way until the time is over, and gives the number of round trips. */
 async function windowed(run, send, receive) {
   let [roundTrips, onWay] = [0, 0];
   for (; onWay < run.window; onWay++) send();
@@ -116,16 +122,16 @@ async function windowed(run, send, receive) {
   return roundTrips;
 }
 
-/** The same with the events of the library itself, which has no promises to wait for. */
-function windowedOnEvents(run, socket, send, received) {
+/** The same with a function for each message, as the library itself has it. */
+function windowedOnEvents(run, events, send, received) {
   return new Promise((resolve) => {
     let [roundTrips, onWay] = [0, 0];
-    socket.on('message', function listener(data, isBinary) {
+    events.on('message', function listener(data, isBinary) {
       received?.(data, isBinary);
       roundTrips++;
       if (run.goesOn()) send();
       else if (--onWay === 0) {
-        socket.off('message', listener);
+        events.off('message', listener);
         resolve(roundTrips);
       }
     });
@@ -148,12 +154,8 @@ const RUN = {
       spans.shift().end();
     });
   },
-  plain: (connection, run) =>
-    windowed(
-      run,
-      () => connection.send(run.body, { json: run.isText }),
-      () => connection.recv(),
-    ),
+  plain: ({ connection, messages }, run) =>
+    windowedOnEvents(run, messages, () => connection.send(run.body, { json: run.isText })),
   stream: (connection, run) =>
     connection.call('echo', async (call) => {
       const roundTrips = await windowed(
@@ -169,7 +171,7 @@ const RUN = {
     const calls = async () => {
       let roundTrips = 0;
       for (; run.goesOn(); roundTrips++) {
-        await connection.call('echo', async (call) => {
+        await connection.call('answer', async (call) => {
           await call.send(run.body, { last: true, json: run.isText });
           while ((await call.recv()) !== undefined);
         });
@@ -182,7 +184,12 @@ const RUN = {
 };
 
 async function openClient(mode, url) {
-  if (mode === 'plain' || mode === 'stream' || mode === 'call') return connect(url);
+  if (mode === 'plain') {
+    const messages = new EventEmitter();
+    const connection = await connect(url, { onMessage: (message) => messages.emit('message', message) });
+    return { connection, messages };
+  }
+  if (mode === 'stream' || mode === 'call') return connect(url);
   const socket = new WebSocket(url);
   await once(socket, 'open');
   return socket;

@@ -140,10 +140,15 @@ async def echo_call(call: Call) -> None:
         await call.send(chunk.data, json=isinstance(chunk.data, str))
 
 
+async def answer_call(call: Call) -> None:
+    asked = await call.recv()
+    await call.send(asked.data, last=True, json=isinstance(asked.data, str))
+
+
 async def serve(mode: str) -> None:
     server: Any
     if mode in ("plain", "stream", "call"):
-        handlers = None if mode == "plain" else {"echo": echo_call}
+        handlers = None if mode == "plain" else {"echo": echo_call, "answer": answer_call}
         on_connect = echo_plain if mode == "plain" else None
         server = await wirespan.websockets.serve(handlers, "127.0.0.1", 0, on_connect=on_connect, **OPTIONS)
         port = server.port
@@ -243,7 +248,7 @@ async def run_call(connection: TracedConnection, run: Run) -> int:
     async def calls() -> int:
         round_trips = 0
         while run.goes_on():
-            async with connection.call("echo") as call:
+            async with connection.call("answer") as call:
                 await call.send(run.body, last=True, json=is_text)
                 async for _ in call:
                     pass

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use super::connect::{error_type, header_value, io_error};
 use super::connection::TracedConnection;
 use super::driver::drive;
-use super::handlers::{self, Handlers, Hold};
+use super::handlers::{Handlers, Hold, Runner};
 use super::shared::{Serving, Shared};
 use crate::connection::{
     Accept, Connection, ConnectionId, Endpoint, HandshakeRequest, Options, SessionRegistry, Vouch,
@@ -353,13 +353,13 @@ impl Upgrade {
         let shared = Arc::clone(&self.opening.0);
         shared.finish(|core, now_ns| core.open_server(now_ns))?;
         let connection = TracedConnection::new(Arc::clone(&shared));
-        if let Serving::Handlers(handlers) = &self.serving {
+        let handlers = self.serving.handlers().map(|handlers| {
             let hold = Hold::Strong(connection.clone());
-            handlers::spawn(Arc::clone(&shared), Arc::clone(handlers), hold);
-        }
+            Runner::start(Arc::clone(&shared), Arc::clone(handlers), hold)
+        });
         let registered = self.registered;
         tokio::spawn(async move {
-            drive(shared, stream).await;
+            drive(shared, stream, handlers).await;
             drop(registered);
         });
         Ok(connection)

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connection::TracedConnection;
 use super::driver::drive;
-use super::handlers::{self, Handlers, Hold};
+use super::handlers::{Handlers, Hold, Runner};
 use super::shared::{Serving, Shared};
 use crate::connection::{
     Connection, Endpoint, HandshakeResponse, Options, RequestAdditions, RequestTarget,
@@ -182,11 +182,11 @@ impl Connector {
         );
         shared.finish(|core, now_ns| core.open_client(&response, now_ns))?;
         let connection = TracedConnection::new(Arc::clone(&shared));
-        if let Serving::Handlers(handlers) = &self.serving {
+        let handlers = self.serving.handlers().map(|handlers| {
             let hold = Hold::Weak(Arc::downgrade(connection.handle()));
-            handlers::spawn(Arc::clone(&shared), Arc::clone(handlers), hold);
-        }
-        tokio::spawn(drive(shared, stream));
+            Runner::start(Arc::clone(&shared), Arc::clone(handlers), hold)
+        });
+        tokio::spawn(drive(shared, stream, handlers));
         connection.ready().await;
         Ok(connection)
     }

@@ -316,7 +316,7 @@ impl TracedConnection {
                 }
                 Chunk::End(ReadEnd::Complete) | Chunk::Gone => return None,
                 // One reader at a time: what comes before the wait begins is kept for it.
-                Chunk::Wait(arrived) => arrived.notified().await,
+                Chunk::Wait(arrived) => arrived.raised().await,
             }
         }
     }

@@ -7,30 +7,37 @@ use ::tokio_tungstenite::WebSocketStream;
 use ::tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use ::tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use ::tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage, Utf8Bytes};
+use bytes::Bytes;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 
-use super::shared::{Phase, Shared, Write};
+use super::handlers::Runner;
+use super::shared::{Shared, Write};
+use super::signal::WhenWoken;
 use crate::envelope::Form;
 
 /// How long a closing handshake may take.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
 /// Runs a connection until it has closed. However this ends, what is open ends too.
-pub(super) async fn drive<S>(shared: Arc<Shared>, stream: WebSocketStream<S>)
-where
+pub(super) async fn drive<S>(
+    shared: Arc<Shared>,
+    stream: WebSocketStream<S>,
+    handlers: Option<Runner>,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let closes = Closes(shared);
     let shared = &*closes.0;
-    let (mut sink, mut source) = stream.split();
+    let (mut sink, source) = stream.split();
+    let mut source = WhenWoken::new(source);
     // Reading and writing never wait for each other, so two peers that both write a lot cannot block each other.
     // What is queued goes out before more is read.
     let broken = tokio::select! {
         biased;
         () = write_then_wait(shared, &mut sink) => None,
-        read = read(shared, &mut source) => read.err(),
+        read = read(shared, &mut source, handlers.as_ref()) => read.err(),
     };
     if let Some(code) = broken {
         // The peer is told, if it still listens.
@@ -56,25 +63,34 @@ impl Drop for Closes {
 async fn read(
     shared: &Shared,
     source: &mut (impl Stream<Item = Result<WsMessage, WsError>> + Unpin),
+    handlers: Option<&Runner>,
 ) -> Result<(), CloseCode> {
+    let receive = |data: &Bytes, form| {
+        if shared.receive(data, form)
+            && let Some(handlers) = handlers
+        {
+            handlers.start_waiting();
+        }
+    };
     let timer = sleep_until(Instant::now());
     tokio::pin!(timer);
     loop {
         let (may_read, deadline) = shared.reading();
+        // Mostly a deadline moves away with each message: a timer that fires early, and is set anew then, is cheaper.
         if let Some(deadline) = deadline.map(Instant::from_std)
-            && timer.deadline() != deadline
+            && (deadline < timer.deadline() || timer.is_elapsed())
         {
             timer.as_mut().reset(deadline);
         }
         tokio::select! {
             biased;
-            () = shared.to_read.notified() => {}
+            () = shared.to_read.raised() => {}
             () = &mut timer, if deadline.is_some() => {
                 shared.finish(|core, now_ns| core.on_time(now_ns));
             }
             message = source.next(), if may_read => match message {
-                Some(Ok(WsMessage::Text(text))) => shared.receive(&text.into(), Form::Text),
-                Some(Ok(WsMessage::Binary(bytes))) => shared.receive(&bytes, Form::Binary),
+                Some(Ok(WsMessage::Text(text))) => receive(&text.into(), Form::Text),
+                Some(Ok(WsMessage::Binary(bytes))) => receive(&bytes, Form::Binary),
                 // The library answers a close frame, and pings, as it is read on.
                 Some(Ok(WsMessage::Close(frame))) => shared.peer_closes(match frame {
                     Some(frame) => (frame.code.into(), frame.reason.as_str().to_owned()),
@@ -110,9 +126,7 @@ async fn write_then_wait(
     sink: &mut (impl Sink<WsMessage, Error = WsError> + Unpin),
 ) {
     let too_long = async {
-        shared
-            .wait_until(|state| (state.phase != Phase::Open).then_some(()))
-            .await;
+        shared.to_close.raised().await;
         tokio::time::sleep(CLOSE_WAIT).await;
     };
     tokio::select! {
@@ -133,7 +147,7 @@ async fn write(
             Write::Message(message) => sink.feed(message).await?,
             Write::Flush => {
                 sink.flush().await?;
-                shared.to_write.notified().await;
+                shared.to_write.raised().await;
             }
             Write::Close(code, reason) => {
                 let frame = CloseFrame {

@@ -11,7 +11,6 @@ use std::sync::{Arc, Weak};
 use futures_util::FutureExt as _;
 use opentelemetry::Context as OtelContext;
 use opentelemetry::trace::FutureExt as _;
-use tokio::sync::Semaphore;
 
 use super::call::{Call, Described, OnDrop, error_type};
 use super::connection::{Handle, TracedConnection};
@@ -200,35 +199,55 @@ impl Hold {
     }
 }
 
-/// Starts the tasks that serve a connection.
-pub(super) fn spawn(shared: Arc<Shared>, handlers: Arc<Handlers>, hold: Hold) {
-    if let Some(on_message) = handlers.on_message.clone() {
-        tokio::spawn(serve_messages(
-            Arc::clone(&shared),
-            on_message,
-            hold.clone(),
-        ));
-    }
-    tokio::spawn(serve_calls(shared, handlers, hold));
+/// Runs the handlers of a connection.
+#[derive(Clone, Debug)]
+pub(super) struct Runner {
+    shared: Arc<Shared>,
+    handlers: Arc<Handlers>,
+    hold: Hold,
 }
 
-async fn serve_calls(shared: Arc<Shared>, handlers: Arc<Handlers>, hold: Hold) {
-    let slots = Arc::new(Semaphore::new(shared.max_running()));
-    while let Some(call) = shared.next_incoming().await {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
-            return;
-        };
-        let (Some(connection), Some(handler)) =
-            (hold.connection(), handlers.find(call.method.as_deref()))
-        else {
-            return;
-        };
-        let running = Running::new(&shared, call);
-        let handler = Arc::clone(handler);
-        tokio::spawn(async move {
-            running.run(connection, &*handler).await;
-            drop(slot);
-        });
+impl Runner {
+    /// Makes one, and starts the task that serves messages outside every call, if they have a handler.
+    pub(super) fn start(shared: Arc<Shared>, handlers: Arc<Handlers>, hold: Hold) -> Self {
+        if let Some(on_message) = handlers.on_message.clone() {
+            tokio::spawn(serve_messages(
+                Arc::clone(&shared),
+                on_message,
+                hold.clone(),
+            ));
+        }
+        Self {
+            shared,
+            handlers,
+            hold,
+        }
+    }
+
+    /// Starts the handlers of the calls that have come, as far as they may run. The task that reads does this itself: a task
+    /// between would be one more to wake for each call.
+    pub(super) fn start_waiting(&self) {
+        while let Some(call) = self.shared.start_next() {
+            let running = Running::new(&self.shared, call);
+            tokio::spawn(self.clone().run(running));
+        }
+    }
+
+    /// Runs the handler of a call, and then those of calls that have waited for their turn.
+    async fn run(self, mut running: Running) {
+        loop {
+            let Some(connection) = self.hold.connection() else {
+                return;
+            };
+            if let Some(handler) = self.handlers.find(running.call.method.as_deref()) {
+                running.run(connection, &**handler).await;
+            }
+            drop(running);
+            match self.shared.start_next() {
+                Some(call) => running = Running::new(&self.shared, call),
+                None => return,
+            }
+        }
     }
 }
 
@@ -254,8 +273,8 @@ struct Running {
 }
 
 impl Running {
+    /// Of a call that has been counted as running.
     fn new(shared: &Arc<Shared>, call: Described) -> Self {
-        shared.handler_starts();
         Self {
             shared: Arc::clone(shared),
             call,
@@ -263,7 +282,7 @@ impl Running {
         }
     }
 
-    async fn run(mut self, connection: TracedConnection, handler: &Handler) {
+    async fn run(&mut self, connection: TracedConnection, handler: &Handler) {
         // The caller may have cancelled while the call waited for its turn.
         if self.shared.wants_handler(self.call.key) {
             let mut call = Call::new(connection.clone(), self.call.clone(), OnDrop::Nothing);

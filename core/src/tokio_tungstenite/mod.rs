@@ -48,6 +48,7 @@ mod message;
 mod outbox;
 mod server;
 mod shared;
+mod signal;
 
 pub use accept::{Acceptor, Upgrade};
 pub use call::{Call, CallMetrics, Transfer};

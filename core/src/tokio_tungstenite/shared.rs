@@ -4,19 +4,21 @@
 //! section, and so is taking a message and delivering it. No handler of the application runs under the lock; the
 //! processors of its OpenTelemetry SDK do.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use ::tokio_tungstenite::tungstenite;
 use bytes::Bytes;
 use opentelemetry::Context as OtelContext;
+use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
 use super::call::Described;
 use super::handlers::Handlers;
 use super::message::{Message, to_transport};
 use super::outbox::{Origin, Outbox};
+use super::signal::Signal;
 use crate::connection::{
     Attribute, Connection, Event, IncomingStream, PlainPolicy, Plan, ReadEnd, SpanEnd, SpanKey,
     StreamKey, StreamReport,
@@ -53,19 +55,30 @@ pub(super) enum Serving {
     Handlers(Arc<Handlers>),
 }
 
+impl Serving {
+    pub(super) fn handlers(&self) -> Option<&Arc<Handlers>> {
+        match self {
+            Self::Handlers(handlers) => Some(handlers),
+            Self::Nobody | Self::Application(_) => None,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<State>,
     spans: SpanMaker,
     clock: ClockTie,
     started: Instant,
-    /// Something is to be written, or to be closed. One task waits for it.
-    pub(super) to_write: Notify,
-    /// What the reading task waits for has changed. One task waits for it.
-    pub(super) to_read: Notify,
+    /// Something is to be written, or to be closed.
+    pub(super) to_write: Signal,
+    /// What the reading side waits for has changed.
+    pub(super) to_read: Signal,
+    /// The connection is no longer open.
+    pub(super) to_close: Signal,
     /// The writer made room, or closed.
     room: Notify,
-    /// The phase, the readiness or the number of running handlers changed.
+    /// The phase or the readiness changed, or the last handler returned that was waited for.
     changed: Notify,
     /// A message outside every call arrived, or the connection closed.
     plain_arrived: Notify,
@@ -82,9 +95,9 @@ pub(super) struct State {
     outbox: Outbox,
     /// The deadline that the reading task has set its timer to.
     armed_ns: u64,
-    calls: HashMap<StreamKey, CallState>,
+    calls: FxHashMap<StreamKey, CallState>,
     /// The spans that are open.
-    open_spans: HashMap<SpanKey, OtelContext>,
+    open_spans: FxHashMap<SpanKey, OtelContext>,
     /// Those of them that have no session id yet.
     without_session: Vec<SpanKey>,
     plain: VecDeque<Message>,
@@ -101,8 +114,8 @@ struct CallState {
     context: OtelContext,
     chunks: VecDeque<Message>,
     end: Option<ReadEnd>,
-    /// A chunk or the end came. One reader waits for it.
-    arrived: Arc<Notify>,
+    /// A chunk or the end came.
+    arrived: Arc<Signal>,
     /// The first message, which carries the context, has been sent.
     context_sent: bool,
     report: Option<Box<StreamReport>>,
@@ -114,7 +127,7 @@ pub(super) enum Chunk {
     Message(Message),
     End(ReadEnd),
     /// Nothing yet; wait for this.
-    Wait(Arc<Notify>),
+    Wait(Arc<Signal>),
     /// The call is not held any more.
     Gone,
 }
@@ -153,8 +166,8 @@ impl Shared {
                 close_frame: None,
                 outbox: Outbox::default(),
                 armed_ns: u64::MAX,
-                calls: HashMap::new(),
-                open_spans: HashMap::new(),
+                calls: FxHashMap::default(),
+                open_spans: FxHashMap::default(),
                 without_session: Vec::new(),
                 plain: VecDeque::new(),
                 incoming: VecDeque::new(),
@@ -165,8 +178,9 @@ impl Shared {
             spans: SpanMaker::new(),
             clock,
             started,
-            to_write: Notify::new(),
-            to_read: Notify::new(),
+            to_write: Signal::default(),
+            to_read: Signal::default(),
+            to_close: Signal::default(),
             room: Notify::new(),
             changed: Notify::new(),
             plain_arrived: Notify::new(),
@@ -250,10 +264,10 @@ impl Shared {
                 Event::ReadEnd { stream, end } => {
                     if let Some(call) = state.calls.get_mut(&stream) {
                         call.end = Some(end);
-                        call.arrived.notify_one();
+                        call.arrived.raise();
                     }
                 }
-                Event::PauseReading | Event::ResumeReading => self.to_read.notify_one(),
+                Event::PauseReading | Event::ResumeReading => self.to_read.raise(),
                 Event::Ready => self.changed.notify_waiters(),
                 Event::SessionChanged { .. } => {}
             }
@@ -266,7 +280,7 @@ impl Shared {
         let deadline_ns = state.core.next_deadline().unwrap_or(u64::MAX);
         if deadline_ns < state.armed_ns {
             state.armed_ns = deadline_ns;
-            self.to_read.notify_one();
+            self.to_read.raise();
         }
     }
 
@@ -302,7 +316,7 @@ impl Shared {
         // Behind a close frame nothing goes out, and nobody would take it off the queue.
         if matches!(state.phase, Phase::Open | Phase::Closing(..)) {
             state.outbox.push(origin, to_transport(form, bytes));
-            self.to_write.notify_one();
+            self.to_write.raise();
         }
     }
 
@@ -310,12 +324,13 @@ impl Shared {
         let mut guard = self.lock();
         let state = &mut *guard;
         let held_up_reading = !state.outbox.has_room_for_answers();
+        let held_up_senders = !state.outbox.has_room();
         if let Some(message) = state.outbox.pop() {
-            if state.outbox.has_room() {
+            if held_up_senders && state.outbox.has_room() {
                 self.room.notify_waiters();
             }
             if held_up_reading {
-                self.to_read.notify_one();
+                self.to_read.raise();
             }
             return Write::Message(message);
         }
@@ -341,7 +356,8 @@ impl Shared {
         state.outbox.clear();
         drop(state);
         self.room.notify_waiters();
-        self.to_read.notify_one();
+        self.to_read.raise();
+        self.to_close.raise();
         self.changed.notify_waiters();
     }
 
@@ -355,20 +371,22 @@ impl Shared {
         (may_read, deadline_ns.and_then(|at_ns| self.instant(at_ns)))
     }
 
-    /// Takes a message from the transport.
-    pub(super) fn receive(&self, data: &Bytes, form: Form) {
+    /// Takes a message from the transport, and tells whether it opened a call that is to be served.
+    pub(super) fn receive(&self, data: &Bytes, form: Form) -> bool {
         let mut guard = self.lock();
         let state = &mut *guard;
+        // The reading task looks for a deadline by itself after this, and need not be woken for it.
+        state.armed_ns = 0;
         // While it closes, what the peer still sends is read up to its close frame, but not piled up.
         if state.phase != Phase::Open && !state.has_room_to_read() {
             state.core.count(Counter::Discarded, 1);
-            return;
+            return false;
         }
         let mut received = state.core.receive(data, form, self.now_ns());
-        let stream = received.stream;
+        let (stream, mut is_call) = (received.stream, false);
         if let Some(opened) = received.opened.take() {
             let baggage = std::mem::take(&mut received.baggage);
-            self.open_incoming(state, stream, *opened, &baggage);
+            is_call = self.open_incoming(state, stream, *opened, &baggage);
         }
         if stream == StreamKey::PLAIN {
             if let Some(message) = Message::new(&received, data, form, None) {
@@ -379,18 +397,20 @@ impl Shared {
             && let Some(message) = Message::new(&received, data, form, Some(&call.context))
         {
             call.chunks.push_back(message);
-            call.arrived.notify_one();
+            call.arrived.raise();
         }
         self.drain(state);
+        is_call
     }
 
+    /// Opens a call of the peer, and tells whether it is served.
     fn open_incoming(
         &self,
         state: &mut State,
         key: StreamKey,
         opened: IncomingStream,
         baggage: &Baggage,
-    ) {
+    ) -> bool {
         // What is current in the reading task has nothing to do with the call.
         let context = self.start_span(state, opened.plan, &OtelContext::new(), baggage);
         let wanted = match &state.serving {
@@ -402,7 +422,7 @@ impl Shared {
             state
                 .core
                 .fail(key, wire_error::UNKNOWN_METHOD, self.now_ns());
-            return;
+            return false;
         }
         state.calls.insert(key, CallState::new(context.clone()));
         state.incoming.push_back(Described {
@@ -414,6 +434,7 @@ impl Shared {
             registered: opened.registered,
         });
         self.call_arrived.notify_one();
+        true
     }
 
     /// Forgets a call that nobody holds any more.
@@ -498,8 +519,15 @@ impl Shared {
         }
     }
 
-    pub(super) fn max_running(&self) -> usize {
-        self.lock().core.options().max_running
+    /// Takes the next call that has come, if another handler may run, and counts that as running.
+    pub(super) fn start_next(&self) -> Option<Described> {
+        let mut state = self.lock();
+        if state.draining || state.running_handlers >= state.core.options().max_running {
+            return None;
+        }
+        let call = state.incoming.pop_front()?;
+        state.running_handlers += 1;
+        Some(call)
     }
 
     /// Whether a call that waited for its turn still has something for a handler.
@@ -511,16 +539,15 @@ impl Shared {
             .is_some_and(|call| !matches!(call.end, Some(ReadEnd::Failed { .. })))
     }
 
-    pub(super) fn handler_starts(&self) {
-        self.lock().running_handlers += 1;
-    }
-
     pub(super) fn handler_stops(&self, key: StreamKey) {
         let mut state = self.lock();
         state.running_handlers -= 1;
         state.calls.remove(&key);
+        let is_drained = state.draining && state.running_handlers == 0;
         drop(state);
-        self.changed.notify_waiters();
+        if is_drained {
+            self.changed.notify_waiters();
+        }
     }
 
     /// Takes no further call of the peer, and waits until the handlers that run have returned.
@@ -540,8 +567,9 @@ impl Shared {
             state.phase = Phase::Closing(code, reason.to_owned());
         }
         drop(state);
-        self.to_write.notify_one();
-        self.to_read.notify_one();
+        self.to_write.raise();
+        self.to_read.raise();
+        self.to_close.raise();
         self.changed.notify_waiters();
     }
 
@@ -549,7 +577,7 @@ impl Shared {
     pub(super) fn peer_closes(&self, frame: (u16, String)) {
         self.lock().close_frame = Some(frame);
         self.stop_writing();
-        self.to_write.notify_one();
+        self.to_write.raise();
     }
 
     /// Marks the connection closed and ends what is open. `sent` is a close frame of this side that stands for the peer's.
@@ -569,8 +597,9 @@ impl Shared {
         state.core.on_close(code, reason, self.now_ns());
         self.drain(state);
         drop(guard);
-        self.to_write.notify_one();
-        self.to_read.notify_one();
+        self.to_write.raise();
+        self.to_read.raise();
+        self.to_close.raise();
         self.room.notify_waiters();
         self.changed.notify_waiters();
         self.plain_arrived.notify_waiters();
@@ -630,7 +659,7 @@ impl CallState {
             context,
             chunks: VecDeque::new(),
             end: None,
-            arrived: Arc::new(Notify::new()),
+            arrived: Arc::default(),
             context_sent: false,
             report: None,
         }

@@ -18,6 +18,12 @@ pub(crate) fn serve(listener: TcpListener) -> Result<Server, Failure> {
             }
             Ok(())
         })
+        .on("answer", |mut call| async move {
+            if let Some(asked) = call.next().await {
+                call.send_last(outgoing(&asked?)).await?;
+            }
+            Ok(())
+        })
         .on_message(|connection, message| async move {
             // A peer that has gone needs no answer.
             let _ = connection.send(outgoing(&message)).await;
@@ -121,7 +127,7 @@ impl Client {
                 }
                 Ok::<_, Failure>(())
             };
-            self.connection.call_with("echo", one).await?;
+            self.connection.call_with("answer", one).await?;
             round_trips += 1;
         }
         Ok(round_trips)
