@@ -3,7 +3,15 @@ import PackageDescription
 
 let package = Package(
     name: "Wirespan",
-    products: [.library(name: "Wirespan", targets: ["Wirespan"])],
+    platforms: [.macOS(.v12), .iOS(.v15), .tvOS(.v15), .watchOS(.v8)],
+    products: [
+        .library(name: "Wirespan", targets: ["Wirespan"]),
+        .library(name: "WirespanOpenTelemetry", targets: ["WirespanOpenTelemetry"]),
+    ],
+    dependencies: [
+        // Only its API: whatever SDK the application has set up makes the spans.
+        .package(url: "https://github.com/open-telemetry/opentelemetry-swift-core.git", from: "2.0.0")
+    ],
     targets: [
         // The header of the native library; generated.
         .systemLibrary(name: "WirespanFFI", path: "Sources/WirespanFFI"),
@@ -15,5 +23,13 @@ let package = Package(
             linkerSettings: [.linkedLibrary("wirespan_uniffi")]
         ),
         .target(name: "Wirespan", dependencies: ["WirespanCore"], path: "Sources/Wirespan"),
+        .target(
+            name: "WirespanOpenTelemetry",
+            dependencies: [
+                "Wirespan", "WirespanCore",
+                .product(name: "OpenTelemetryApi", package: "opentelemetry-swift-core"),
+            ],
+            path: "Sources/WirespanOpenTelemetry"
+        ),
     ]
 )

@@ -1,49 +1,65 @@
-/// What makes the generated types of `WirespanCore` pleasant to use from Swift. It decides nothing.
+import Foundation
 @_exported import WirespanCore
 
-extension Options {
-    /// Sets an option by its name in SPEC.md, chapter "Options", whose value is a word.
-    public func with(_ name: String, _ value: String) -> Options {
-        setting(name, .text(value: value))
-    }
+/// Serves a call of the peer, inside its SERVER span; returning ends the call.
+public typealias Handler = @Sendable (Call) async throws -> Void
 
-    /// Sets an option that is on or off.
-    public func with(_ name: String, _ value: Bool) -> Options {
-        setting(name, .flag(value: value))
-    }
+/// What the connections of an application share: options, handlers, and what makes spans. It decides nothing.
+public struct Wirespan: Sendable {
+    let options: Options
+    let handlers: [String: Handler]
+    let onMessage: (@Sendable (TracedConnection, Message) async -> Void)?
+    let tracing: any Tracing
 
-    /// Sets an option that is a count or a number of bytes; for time spans, nanoseconds.
-    public func with(_ name: String, _ value: Int64) -> Options {
-        setting(name, .number(value: value))
-    }
+    var serves: Bool { !handlers.isEmpty }
 
-    /// Sets an option that is a list of names.
-    public func with(_ name: String, _ values: [String]) -> Options {
-        setting(name, .names(values: values))
-    }
-
-    private func setting(_ name: String, _ value: OptionValue) -> Options {
-        let others = settings.filter { $0.name != name }
-        return Options(settings: others + [OptionSetting(name: name, value: value)], resume: resume)
+    /// Throws `CoreError` for options out of their bounds.
+    public init(
+        tracing: any Tracing,
+        options: Options = .default,
+        handlers: [String: Handler] = [:],
+        onMessage: (@Sendable (TracedConnection, Message) async -> Void)? = nil
+    ) throws {
+        // Wrong options are the program's fault, and are said here and not to the first peer.
+        _ = try Connection.client(entropy: Data(count: 16), options: options)
+        self.tracing = tracing
+        self.options = options
+        self.handlers = handlers
+        self.onMessage = onMessage
     }
 }
 
-extension Body: ExpressibleByStringLiteral {
-    public init(stringLiteral value: String) {
-        self = .text(value: value)
+/// A received message: its content as the sender wrote it, the sender's own headers, and the context it came with.
+public struct Message: Sendable {
+    /// The content, text in UTF-8.
+    public let bytes: Data
+    /// Whether it is a text message.
+    public let isText: Bool
+    /// The sender's own headers, in the order sent.
+    public let headers: [Header]
+    /// The sender's span where trust is "link": to be linked, not continued.
+    public let links: [SpanContext]
+    let span: (any PlannedSpan)?
+
+    /// The content as text; what is not UTF-8 is replaced by U+FFFD.
+    public var text: String { String(decoding: bytes, as: UTF8.self) }
+
+    /// Reads the content as JSON.
+    public func json<T: Decodable>(_ type: T.Type, decoder: JSONDecoder = JSONDecoder()) throws -> T {
+        try decoder.decode(type, from: bytes)
+    }
+
+    /// Runs an operation inside the message's context: that of its call, or for a plain message that of the sender's span.
+    public func run<T>(_ operation: () async throws -> T) async rethrows -> T {
+        guard let span else { return try await operation() }
+        return try await span.within(operation)
     }
 }
 
-extension Received {
-    /// The bytes to deliver, given the message that was received; none where nothing is delivered.
-    public func payload(of message: [UInt8]) -> [UInt8]? {
-        switch payload {
-        case .nothing:
-            return nil
-        case .slice(let offset, let length):
-            return Array(message[Int(offset)..<Int(offset + length)])
-        case .text(let value):
-            return Array(value.utf8)
-        }
-    }
+/// What a reader or sender of a call throws where the call did not go well.
+public struct WirespanError: Error, Sendable {
+    /// One of SPEC.md, chapter "Errors": `remote`, `cancelled`, `closed`, `timeout`, …
+    public let kind: String
+    /// For a call that the peer failed: the type of its error.
+    public let errorType: String?
 }

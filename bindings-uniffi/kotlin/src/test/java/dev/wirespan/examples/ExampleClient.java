@@ -61,7 +61,7 @@ public final class ExampleClient {
     private static String greet(TracedConnection connection, String name) throws Exception {
         return connection.call("greet", call -> {
             call.send(name, true);
-            return call.recv().getText();
+            return ExampleServer.only(call).getText();
         });
     }
 
@@ -93,14 +93,14 @@ public final class ExampleClient {
                 .options(NAMES.with("profile", "seed"))
                 .handler("confirm", call -> {
                     String order = ExampleServer.read(call.recv()).getBody();
-                    call.send(ExampleServer.write(new MessageWithHeaders(Map.of(), "yes, " + order)), true);
+                    call.send(ExampleServer.write(new MessageWithHeaders(Map.of(), "yes, " + order)));
                 })
                 .build();
         try (TracedConnection connection = WirespanOkHttp.connect(okHttp, request("/orders"), wirespan)) {
             MessageWithHeaders answer = connection.call("order", call -> {
                 MessageWithHeaders order = new MessageWithHeaders(Map.of("tenant", "acme"), "tea");
                 call.send(ExampleServer.write(order), true);
-                return ExampleServer.read(call.recv());
+                return ExampleServer.read(ExampleServer.only(call));
             });
             say("orders", connection, answer.getHeaders().get("tenant") + ": " + answer.getBody());
         }
@@ -152,7 +152,7 @@ public final class ExampleClient {
     private static String price(TracedConnection connection, String method, String item) throws Exception {
         try (Call call = connection.call(method)) {
             call.send(item, true);
-            return call.recv().getText();
+            return ExampleServer.only(call).getText();
         }
     }
 }

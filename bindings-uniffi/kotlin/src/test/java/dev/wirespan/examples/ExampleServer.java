@@ -27,6 +27,7 @@ import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.Phaser;
 import org.glassfish.tyrus.server.TyrusServerContainer;
 import org.glassfish.tyrus.spi.ServerContainer;
 import org.glassfish.tyrus.spi.ServerContainerFactory;
@@ -52,6 +53,8 @@ public final class ExampleServer {
     private final ExecutorService workers = new CarryExecutorService(Executors.newFixedThreadPool(2));
     private final CarryQueue<Call> calls = new CarryQueue<>(new ArrayBlockingQueue<>(100));
     private final CarryQueue<Message> messages = new CarryQueue<>(new ArrayBlockingQueue<>(100));
+    /** The messages that were handed over and not worked on yet. */
+    private final Phaser handed = new Phaser(1);
 
     private ExampleServer(String prices) {
         this.prices = prices;
@@ -73,6 +76,7 @@ public final class ExampleServer {
         System.out.println(((TyrusServerContainer) container).getPort());
         while (System.in.read() >= 0) {}
         accepted.forEach(TracedConnection::awaitClosed);
+        handed.arriveAndAwaitAdvance();
         container.stop();
         System.exit(0);
     }
@@ -80,7 +84,7 @@ public final class ExampleServer {
     private Wirespan greeter(String scope) {
         return Wirespan.builder()
                 .options(NAMES.with("trace_scope", scope))
-                .handler("greet", call -> call.send("hello " + call.recv().getText(), true))
+                .handler("greet", call -> call.send("hello " + call.recv().getText()))
                 .build();
     }
 
@@ -95,10 +99,10 @@ public final class ExampleServer {
                     // The server calls the client as well.
                     String answer = call.getConnection().call("confirm", confirm -> {
                         confirm.send(write(new MessageWithHeaders(null, order.getBody() + " for " + price)), true);
-                        return read(confirm.recv()).getBody();
+                        return read(only(confirm)).getBody();
                     });
                     String tenant = order.getHeaders().get("tenant");
-                    call.send(write(new MessageWithHeaders(Map.of("tenant", tenant), answer)), true);
+                    call.send(write(new MessageWithHeaders(Map.of("tenant", tenant), answer)));
                 })
                 .build();
     }
@@ -131,6 +135,7 @@ public final class ExampleServer {
                     Span span = tracer.spanBuilder("Server handle message").startSpan();
                     span.setAttribute("websocket.session.id", connection.getSessionId());
                     // The worker ends the span that is started here.
+                    handed.register();
                     messages.put(message, span);
                 })
                 .build();
@@ -168,6 +173,7 @@ public final class ExampleServer {
                     return null;
                 });
                 carried.getCarry().endSpan();
+                handed.arriveAndDeregister();
             }
         });
     }
@@ -178,7 +184,7 @@ public final class ExampleServer {
         String item = call.recv().getText();
         Span work = tracer.spanBuilder("work on " + item).startSpan();
         try (Scope scope = work.makeCurrent()) {
-            call.send(get("/price?item=" + item), true);
+            call.send(get("/price?item=" + item));
         } finally {
             work.end();
         }
@@ -195,6 +201,13 @@ public final class ExampleServer {
             Thread.currentThread().interrupt();
             throw new IllegalStateException(error);
         }
+    }
+
+    /** The one message of an answer, once its sender has left the call as well. */
+    static Message only(Call call) {
+        Message message = call.recv();
+        while (call.recv() != null) {}
+        return message;
     }
 
     static MessageWithHeaders read(Message message) {

@@ -58,11 +58,15 @@ class ExamplesTest {
 
     private static Run run(String mode, List<String> options) throws Exception {
         try (OtlpReceiver otlp = new OtlpReceiver()) {
-            Process server = java("server", otlp, options, ExampleServer.class, otlp.url()).start();
+            Path log = Files.createTempFile("wirespan-examples", ".log");
+            Process server = java("server", otlp, options, ExampleServer.class, otlp.url(), log).start();
             Process client = null;
             try {
                 String port = server.inputReader().readLine();
-                client = java("client", otlp, options, ExampleClient.class, port).start();
+                if (port == null) {
+                    ends(server, log);
+                }
+                client = java("client", otlp, options, ExampleClient.class, port, log).start();
                 Map<String, List<String>> sessions = new TreeMap<>();
                 Map<String, String> results = new TreeMap<>();
                 for (String line : client.inputReader().lines().toList()) {
@@ -70,9 +74,10 @@ class ExamplesTest {
                     sessions.computeIfAbsent(parts[0], example -> new ArrayList<>()).add(parts[1]);
                     results.merge(parts[0], parts[2], (first, second) -> first + "; " + second);
                 }
-                ends(client);
+                ends(client, log);
                 server.getOutputStream().close();
-                ends(server);
+                ends(server, log);
+                Files.delete(log);
                 return new Run(mode, port, sessions, results, otlp);
             } finally {
                 server.destroyForcibly();
@@ -83,13 +88,13 @@ class ExamplesTest {
         }
     }
 
-    private static void ends(Process process) throws InterruptedException {
-        assertTrue(process.waitFor(60, TimeUnit.SECONDS), "an example did not end");
-        assertEquals(0, process.exitValue());
+    private static void ends(Process process, Path log) throws Exception {
+        boolean ended = process.waitFor(60, TimeUnit.SECONDS) && process.exitValue() == 0;
+        assertTrue(ended, "an example did not end well:\n" + Files.readString(log));
     }
 
     private static ProcessBuilder java(
-            String service, OtlpReceiver otlp, List<String> options, Class<?> main, String argument) {
+            String service, OtlpReceiver otlp, List<String> options, Class<?> main, String argument, Path log) {
         List<String> command = new ArrayList<>();
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         command.addAll(options);
@@ -101,7 +106,7 @@ class ExamplesTest {
         command.add(System.getProperty("java.class.path"));
         command.add(main.getName());
         command.add(argument);
-        return new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.INHERIT);
+        return new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.appendTo(log.toFile()));
     }
 
     private static Stream<DynamicTest> compared(Run run) {
