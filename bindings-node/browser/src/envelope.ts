@@ -1,208 +1,134 @@
-import { INVALID, openBinary, writeBinaryHead } from './binary.js';
-import { utf8Length, wellFormed } from './bytes.js';
-import { cutTracestate, parseTracestate, readTraceparent } from './context.js';
+import { openBinary, writeBinaryHead } from './binary.js';
+import { NEVER, sizeOf, wellFormed } from './bytes.js';
+import { cutTracestate, MAX_LIST, readTracestate } from './context.js';
 import { type Counts, count, WirespanError } from './errors.js';
-import { checkOwn, fold, isReserved, isValid, judge, LIMITS, type Pair, RESERVED, type Reserved } from './headers.js';
-import { isJson, quote, unquote } from './json.js';
-import { openAny, openCanonical, Plain, writeTextHead } from './text.js';
+import { checkOwn, type Judged, judge, MAX_ENTRIES, type Pair, RESERVED, type Reserved } from './headers.js';
+import { isJson, parse } from './json.js';
+import { type Opened, openCanonical, Plain, type Recognition, type Why, writeTextHead } from './text.js';
 
-export type Form = 'text' | 'binary';
 /** A whole WebSocket message. */
 export type Message = string | Uint8Array;
-export type Recognition = 'announced' | 'always';
 
-/** What the application sends: a text (marked as JSON or not), bytes, or nothing in a form. */
-export type Body = { text: string; json?: boolean } | { binary: Uint8Array } | { none: Form };
+/** What a message is beside its form: a text that is known to be JSON, or empty because nothing is delivered. */
+export type Content = 'json' | 'none' | undefined;
 
 export interface HeadLimits {
-  max_header_bytes?: number;
-  max_nesting?: number;
+  max_header_bytes: number;
+  max_nesting: number;
 }
 
-export interface Unwrapped {
-  headers: Reserved;
-  own: Pair[];
-  repeated: boolean;
+export interface Unwrapped extends Judged {
   /** Undefined where nothing is delivered. */
   body: Message | undefined;
-  counts: Counts;
 }
 
-function open(message: Message, recognition: Recognition, limits: HeadLimits) {
-  const max = limits.max_header_bytes ?? LIMITS.headBytes;
-  if (typeof message !== 'string') return openBinary(message, max);
-  const opened =
-    recognition === 'announced' ? openCanonical(message, max) : openAny(message, max, limits.max_nesting ?? LIMITS.nesting);
-  return { pairs: opened.pairs, repeated: false, payload: opened.body };
-}
-
-/** Unwraps a message of a known peer. What is no envelope gives the reason (RC-2 to RC-4). */
-export function unwrap(
-  message: Message,
-  recognition: Recognition = 'announced',
-  limits: HeadLimits = {},
-): Unwrapped | { plain: string } {
+/** Opens a message of a known peer. What is no envelope gives the reason (RC-2 to RC-4). */
+export function open(message: Message, recognition: Recognition | undefined, limits: HeadLimits): Opened | Why {
+  const max = limits.max_header_bytes;
   try {
-    const { pairs, repeated, payload } = open(message, recognition, limits);
-    const counts: Counts = {};
-    const judged = judge(pairs, repeated, counts);
-    return { ...judged, body: readBody(judged.headers, payload, counts), counts };
+    if (typeof message !== 'string') return openBinary(message, max);
+    return recognition ? recognition.open(message, max, limits.max_nesting) : openCanonical(message, max);
   } catch (error) {
-    if (error instanceof Plain) return { plain: error.reason };
+    if (error instanceof Plain) return error.why_;
     throw error;
   }
+}
+
+/** Opens a message, judges its headers and decodes its body. */
+export function unwrap(
+  message: Message,
+  recognition: Recognition | undefined,
+  limits: HeadLimits,
+  counts: Counts,
+): Unwrapped | Why {
+  const opened = open(message, recognition, limits);
+  if (typeof opened !== 'object') return opened;
+  const judged = judge(opened.pairs, opened.repeated, counts);
+  return { ...judged, body: readBody(judged.headers, opened.payload, counts) };
 }
 
 /** Undoes `content`; one that does not fit the body is ignored (TX-8). */
 function readBody(headers: Reserved, payload: Message, counts: Counts): Message | undefined {
   const { content } = headers;
-  const isText = typeof payload === 'string';
   if (!content) return payload;
-  if (!isText && content === 'text') {
-    headers.content = undefined; // which says nothing in the binary form (BN-3)
-    return payload;
-  }
-  if (!isText) {
-    if (!payload.length) return undefined;
-  } else {
-    const body = payload.replace(/^[ \t\r\n]+/, '').replace(/[ \t\r\n]+$/, '');
-    if (content === 'none' && body === 'null') return undefined;
-    if (content === 'text' && body.startsWith('"') && isJson(body, 0)) return unquote(body) ?? wellFormed(JSON.parse(body));
-  }
+  const isText = typeof payload === 'string';
+  const value = isText ? parse(payload) : payload.length || null;
+  if (content === 'none' && value === null) return undefined;
+  if (content === 'text' && typeof value === 'string') return wellFormed(value);
+  // `text` says nothing in the binary form (BN-3).
+  if (isText || content === 'none') count(counts, 'content_mismatch');
   headers.content = undefined;
-  count(counts, 'content_mismatch');
   return payload;
 }
 
-/** Wraps a body (TX-12). What does not fit into the head is left out, and counted (LI-3).
- * @throws {WirespanError} `invalid_argument` for a header outside its grammar, `limit` where the reserved headers alone do not fit. */
+/** Wraps a message (TX-12). What does not fit into the head is left out, and counted (LI-3). The headers are valid ones.
+ * @throws {WirespanError} `invalid_argument` for an own header outside its grammar, `limit` where the reserved headers alone do not fit. */
 export function wrap(
   given: Reserved,
   own: readonly Pair[],
-  body: Body,
-  maxHead: number = LIMITS.headBytes,
-): { message: Message; counts: Counts } {
+  message: Message,
+  content: Content,
+  maxHead: number,
+  counts: Counts,
+): Message {
   checkOwn(own);
-  const headers: Reserved = { ...given };
-  let payload: Message;
-  if ('none' in body) {
-    headers.content = 'none';
-    payload = body.none === 'text' ? 'null' : new Uint8Array();
-  } else if ('binary' in body) payload = body.binary;
-  else {
-    payload = wellFormed(body.text);
-    if (!body.json && !isJson(payload, LIMITS.nesting)) {
+  const headers = { ...given };
+  if (content === 'none') headers.content = content;
+  if (typeof message === 'string') {
+    let body = message;
+    if (headers.content) body = 'null';
+    else if (!content && !isJson(message, 512)) {
       headers.content = 'text';
-      payload = quote(payload);
+      body = JSON.stringify(message);
     }
+    return `${fit(headers, own, writeTextHead, maxHead, counts)}${body}}`;
   }
-  for (const name of RESERVED) {
-    const value = headers[name];
-    if (value !== undefined && !isValid(name, value)) throw new WirespanError('invalid_argument', name);
-  }
-  if (headers.traceparent) headers.traceparent = readTraceparent(headers.traceparent);
-  const counts: Counts = {};
-  const head = fit(headers, own, typeof payload === 'string' ? 'text' : 'binary', maxHead, counts);
-  return { message: join(head, payload), counts };
-}
-
-function join(head: Message, payload: Message): Message {
-  if (typeof head === 'string') return `${head}${payload as string}}`;
-  const bytes = new Uint8Array(head.length + payload.length);
+  const head = fit(headers, own, writeBinaryHead, maxHead, counts);
+  const bytes = new Uint8Array(head.length + message.length);
   bytes.set(head);
-  bytes.set(payload as Uint8Array, head.length);
+  bytes.set(message, head.length);
   return bytes;
 }
 
-const writeHead = (form: Form, pairs: Pair[]): Message => (form === 'text' ? writeTextHead(pairs) : writeBinaryHead(pairs));
-const sizeOf = (head: Message): number => (typeof head === 'string' ? utf8Length(head) : head.length);
-
-/** Lists the headers in the order in which they are written, without empty and absent ones. */
-function listed(headers: Reserved, own: readonly Pair[]): Pair[] {
-  return [
-    ...RESERVED.flatMap((name): Pair[] =>
-      headers[name] && !(name === 'seq' && headers.seq === '0') ? [[name, headers[name]]] : [],
-    ),
-    ...own,
-  ];
-}
-
-/** Does the steps of LI-3. */
-function fit(headers: Reserved, own: readonly Pair[], form: Form, maxHead: number, counts: Counts): Message {
+/** Writes a head, and leaves out what does not fit into it, by the steps of LI-3. */
+function fit<Head extends Message>(
+  headers: Reserved,
+  own: readonly Pair[],
+  write: (pairs: Pair[]) => Head,
+  maxBytes: number,
+  counts: Counts,
+): Head {
+  const before = headers.tracestate;
   const kept = [...own];
-  const dropBaggage = (): void => {
+  let head = '' as Head;
+  /** Writes the head; gives how many bytes it has too many, without end where it has too many entries. */
+  const over = (): number => {
+    const pairs = [...RESERVED.flatMap((name): Pair[] => (headers[name] ? [[name, headers[name]]] : [])), ...kept];
+    head = write(pairs);
+    return pairs.length > MAX_ENTRIES ? NEVER : sizeOf(head) - maxBytes;
+  };
+  /** Drops own headers from the last one, until the head has at most so many bytes too many. */
+  const dropOwn = (most: number): void => {
+    while (kept.length && over() > most) {
+      kept.pop();
+      count(counts, 'dropped_header');
+    }
+  };
+
+  if (!isPrintable(before)) headers.tracestate = readTracestate(cutTracestate(before as string));
+  if (over() > 0) {
     if (headers.baggage) count(counts, 'dropped_baggage');
     headers.baggage = undefined;
-  };
-  const dropOwn = (): void => {
-    kept.pop();
-    count(counts, 'dropped_header');
-  };
-  const write = (): Message => writeHead(form, listed(headers, kept));
-  const tooMany = (): boolean => listed(headers, kept).length > LIMITS.entries;
-  const excess = (): number => sizeOf(write()) - maxHead;
-  const before = headers.tracestate;
-
-  if (!isPrintable(headers.tracestate)) headers.tracestate = cutToLimit(headers.tracestate as string);
-  if (!isPrintable(headers.baggage)) dropBaggage();
-  if (tooMany()) dropBaggage();
-  while (kept.length && tooMany()) dropOwn();
-  if (excess() > 0) dropBaggage();
-  const over = excess();
-  if (over > 0 && headers.tracestate) headers.tracestate = cutTracestate(headers.tracestate, headers.tracestate.length - over);
-  while (kept.length && excess() > 0) dropOwn();
-  if (excess() > 0) headers.tracestate = undefined;
-  if (excess() > 0 || tooMany()) throw new WirespanError('limit', 'headers');
-  if (before && before !== headers.tracestate) count(counts, 'dropped_tracestate');
-  return write();
-}
-
-const isPrintable = (value = ''): boolean => value.length <= 8192 && /^[\t\x20-\x7e]*$/.test(value);
-
-function cutToLimit(list: string): string | undefined {
-  const cut = cutTracestate(list);
-  try {
-    return parseTracestate([cut]) && cut;
-  } catch {
-    return undefined;
+    dropOwn(Number.MAX_VALUE);
+    const { tracestate } = headers;
+    if (tracestate) headers.tracestate = cutTracestate(tracestate, tracestate.length - Math.max(over(), 0));
+    dropOwn(0);
+    if (over() > 0) headers.tracestate = undefined;
+    if (over() > 0) throw new WirespanError('limit', 'headers');
   }
+  if (before !== headers.tracestate) count(counts, 'dropped_tracestate');
+  return head;
 }
 
-/** Converts the head of an envelope into the other form (CV-1 to CV-5). The body is the caller's to add.
- * @throws {WirespanError} `limit` where the head is too long in the other form. */
-export function convertHead(
-  message: Message,
-  recognition: Recognition = 'announced',
-  limits: HeadLimits = {},
-): { head: Message } | { plain: string } {
-  try {
-    const { pairs, repeated } = open(message, recognition, limits);
-    const to: Form = typeof message === 'string' ? 'binary' : 'text';
-    const head = writeHead(to, convertible(pairs, repeated, to));
-    if (sizeOf(head) > (limits.max_header_bytes ?? LIMITS.headBytes)) throw new WirespanError('limit', 'headers');
-    return { head };
-  } catch (error) {
-    if (error instanceof Plain) return { plain: error.reason };
-    throw error;
-  }
-}
-
-const CODED: readonly string[] = ['stream', 'seq', 'sent', 'kind', 'end', 'content'];
-const NOT_CONVERTED: readonly string[] = ['wirespan', 'role'];
-
-function convertible(pairs: readonly Pair[], repeatedType: boolean, to: Form): Pair[] {
-  const names = pairs.map(([name]) => fold(name));
-  const repeated = repeatedType || new Set(names).size < names.length;
-  const headers: Reserved = {};
-  const own: Pair[] = [];
-  pairs.forEach(([name, value], at) => {
-    const folded = names[at] as string;
-    if (value === INVALID || name === INVALID) return;
-    if (!isReserved(folded)) {
-      if (to === 'text' || utf8Length(name) <= 255) own.push([name, value]);
-    } else if (NOT_CONVERTED.includes(folded) || (CODED.includes(folded) && !isValid(folded, value))) return;
-    else if (!repeated || (folded === 'content' && names.indexOf(folded) === names.lastIndexOf(folded)))
-      headers[folded] = value;
-  });
-  return [...RESERVED.flatMap((name): Pair[] => (headers[name] === undefined ? [] : [[name, headers[name]]])), ...own];
-}
+/** Says whether a list is within its bound, and of characters that are sent on. */
+export const isPrintable = (value = ''): boolean => value.length <= MAX_LIST && /^[\t -~]*$/.test(value);

@@ -1,84 +1,72 @@
-import { isWellFormed, trim, utf8Length } from './bytes.js';
-import { parseTracestate, readTraceparent } from './context.js';
-import { type Counts, count, type ErrorKind, WirespanError } from './errors.js';
+import { isWellFormed, utf8Length } from './bytes.js';
+import { MAX_LIST, readTraceparent, readTracestate } from './context.js';
+import { type Counts, count, WirespanError } from './errors.js';
 
-/** The reserved headers, in the order in which they are written (TX-2). */
-export const RESERVED = [
-  'wirespan',
-  'role',
-  'traceparent',
-  'tracestate',
-  'baggage',
-  'session',
-  'kind',
-  'method',
-  'stream',
-  'seq',
-  'end',
-  'error',
-  'content',
-  'sent',
-] as const;
-
-export type ReservedName = (typeof RESERVED)[number];
-export type Reserved = { [name in ReservedName]?: string };
-export type Pair = readonly [name: string, value: string];
-
-export const LIMITS = { entries: 64, headBytes: 16384, nesting: 512 } as const;
-
-const MAX_U32 = 0xffffffffn;
-const MAX_U64 = 0xffffffffffffffffn;
-const isNumber = (value: string, max: bigint): boolean => /^(0|[1-9]\d{0,19})$/.test(value) && BigInt(value) <= max;
-const isWord = (value: string): boolean => /^[\x21-\x7e]{1,128}$/.test(value);
-const oneOf =
-  (...words: string[]) =>
-  (value: string): boolean =>
-    words.includes(value);
-
-export const isSession = (value: string): boolean => /^[\w.~-]{1,128}$/.test(value);
-export const isErrorType = isWord;
-
-/** Reads a list of versions without parameters (NG-2). */
-export function readVersions(value: string): string[] | undefined {
-  const versions = value.split(',').map(trim);
-  return versions.every((version) => /^(0|[1-9]\d*)$/.test(version)) ? versions : undefined;
+/** What the value of a header may be. */
+interface Grammar {
+  /** Gives what a value stands for; undefined for one outside of the grammar (TX-7). */
+  read_(value: string): string | undefined;
+  /** The bytes of a number in the binary form; without it the value is a text there. */
+  size_?: number | undefined;
+  /** The words whose index is that number. */
+  words_?: readonly string[] | undefined;
 }
 
-/** Which values each reserved header may have (TX-2, TX-7). */
-const VALID: { [name in ReservedName]: (value: string) => boolean } = {
-  wirespan: (value) => readVersions(value) !== undefined,
-  role: oneOf('client', 'server'),
-  traceparent: (value) => readTraceparent(value) !== undefined,
-  tracestate: () => true,
-  baggage: () => true,
-  session: isSession,
+const valid = (holds: (value: string) => boolean, size_?: number, words_?: readonly string[]): Grammar => ({
+  read_: (value) => (holds(value) ? value : undefined),
+  size_,
+  words_,
+});
+const matching = (pattern: RegExp): Grammar => valid((value) => pattern.test(value));
+const word = matching(/^[!-~]{1,128}$/);
+const oneOf = (...words: string[]): Grammar => valid((value) => words.includes(value), 1, ['', ...words]);
+const unsigned = (size: number, least = 0): Grammar =>
+  valid((value) => /^(0|[1-9]\d{0,19})$/.test(value) && BigInt(value) >= least && BigInt(value) < 256 ** size, size);
+
+/** The reserved headers in the order in which they are written (TX-2). From the tracestate on they have that order, and no other, in
+ * the binary form too: the number of their type is their place, and one is retired. */
+const GRAMMARS = {
+  wirespan: matching(/^[ \t]*(0|[1-9]\d*)([ \t]*,[ \t]*(0|[1-9]\d*))*[ \t]*$/),
+  role: matching(/^(client|server)$/),
+  traceparent: { read_: readTraceparent },
+  tracestate: { read_: readTracestate },
+  baggage: valid((value) => utf8Length(value) <= MAX_LIST),
+  session: matching(/^[\w.~-]{1,128}$/),
   kind: oneOf('call', 'transfer'),
-  method: isWord,
-  stream: (value) => value !== '0' && isNumber(value, MAX_U32),
-  seq: (value) => isNumber(value, MAX_U32),
+  method: word,
+  stream: unsigned(4, 1),
+  seq: unsigned(4),
   end: oneOf('1', 'cancel', 'error'),
-  error: isWord,
+  error: word,
   content: oneOf('text', 'none'),
-  sent: (value) => isNumber(value, MAX_U64),
+  ' retired': unsigned(0),
+  sent: unsigned(8),
 };
 
-export const isReserved = (name: string): name is ReservedName => (RESERVED as readonly string[]).includes(name);
-export const isValid = (name: ReservedName, value: string): boolean => VALID[name](value);
+export type ReservedName = Exclude<keyof typeof GRAMMARS, ' retired'>;
+export type Reserved = { [name in ReservedName]?: string | undefined };
+export type Pair = readonly [name: string, value: string];
+
+export const RESERVED = Object.keys(GRAMMARS) as ReservedName[];
+export const MAX_ENTRIES = 64;
+
+export const isReserved = (name: string): name is ReservedName => RESERVED.includes(name as ReservedName);
+export const grammarOf = (name: string): Grammar | undefined => GRAMMARS[name as ReservedName];
+
+export const read = (name: ReservedName, value: string): string | undefined => GRAMMARS[name].read_(value);
 
 /** Compares names without regard to ASCII case, and no other (TX-4). */
 export const fold = (name: string): string => name.replace(/[A-Z]+/g, (part) => part.toLowerCase());
 
 /** Says whether an own header is within its grammar (TX-5). */
-export const isOwn = ([name, value]: Pair): boolean =>
-  /^[\x21-\x7e]{1,255}$/.test(name) && !/[\r\n\0]/.test(value) && isWellFormed(value);
+const isOwn = ([name, value]: Pair): boolean => /^[!-~]{1,255}$/.test(name) && !/[\r\n\0]/.test(value) && isWellFormed(value);
 
 /** Refuses own headers that a sender must not write (TX-5). */
 export function checkOwn(own: readonly Pair[]): void {
-  const names = new Set<string>();
+  const names = new Set(RESERVED as string[]);
   for (const pair of own) {
     const name = fold(pair[0]);
-    if (!isOwn(pair) || isReserved(name) || names.has(name))
-      throw new WirespanError('invalid_argument' satisfies ErrorKind, pair[0]);
+    if (!isOwn(pair) || names.has(name)) throw new WirespanError('invalid_argument', pair[0]);
     names.add(name);
   }
 }
@@ -93,48 +81,37 @@ export interface Judged {
 /** Reads the headers of an envelope: what is valid, and counts of what is not (TX-6, TX-7). */
 export function judge(pairs: readonly Pair[], repeatedType: boolean, counts: Counts): Judged {
   const names = pairs.map(([name]) => fold(name));
-  const times = new Map<string, number>();
-  for (const name of names) times.set(name, (times.get(name) ?? 0) + 1);
-  const repeated = repeatedType || times.size < pairs.length;
+  const repeated = repeatedType || new Set(names).size < names.length;
+  const given: Reserved = {};
   const headers: Reserved = {};
   const own: Pair[] = [];
   pairs.forEach((pair, at) => {
     const name = names[at] as string;
-    if (isReserved(name)) headers[name] ??= pair[1];
+    if (isReserved(name)) given[name] ??= pair[1];
     else if (isOwn(pair)) own.push(pair);
     else count(counts, 'header_invalid');
   });
-  if (!repeated) return { headers: checked(headers, counts), own, repeated };
-  count(counts, 'header_repeated');
-  const { content = '' } = headers;
-  const holds = times.get('content') === 1 && VALID.content(content);
-  return { headers: holds ? { content } : {}, own, repeated };
-}
-
-function checked(headers: Reserved, counts: Counts): Reserved {
-  if (headers.stream === undefined || !VALID.stream(headers.stream)) {
-    if (headers.stream !== undefined) headers.error = undefined;
-    headers.kind = headers.seq = headers.end = undefined;
+  if (repeated) {
+    count(counts, 'header_repeated');
+    if (names.indexOf('content') === names.lastIndexOf('content')) headers.content = read('content', given.content ?? '');
+    return { headers, own, repeated };
   }
-  const result: Reserved = {};
+  if (!read('stream', given.stream ?? '')) {
+    if (given.stream !== undefined) given.error = undefined;
+    given.kind = given.seq = given.end = undefined;
+  }
   for (const name of RESERVED) {
-    const value = headers[name];
-    if (value === undefined || (value === '' && (name === 'tracestate' || name === 'baggage'))) continue;
-    if (!VALID[name](value)) count(counts, name === 'traceparent' ? 'context_invalid' : 'header_invalid');
-    else if (name === 'traceparent') result.traceparent = readTraceparent(value) as string;
-    else if (name === 'baggage' && utf8Length(value) > 8192) count(counts, 'dropped_baggage');
-    else if (name === 'tracestate') takeTracestate(value, result, counts);
-    else result[name] = value;
+    const value = given[name];
+    if (value === undefined) continue;
+    const taken = name === 'tracestate' && value && !headers.traceparent ? undefined : read(name, value);
+    if (taken) headers[name] = taken;
+    else if (taken === undefined) count(counts, COUNTERS[name] ?? 'header_invalid');
   }
-  return result;
+  return { headers, own, repeated };
 }
 
-function takeTracestate(value: string, result: Reserved, counts: Counts): void {
-  try {
-    const list = parseTracestate([value]);
-    if (!result.traceparent) count(counts, 'dropped_tracestate');
-    else if (list) result.tracestate = list;
-  } catch {
-    count(counts, 'dropped_tracestate');
-  }
-}
+const COUNTERS: { [name: string]: string } = {
+  traceparent: 'context_invalid',
+  tracestate: 'dropped_tracestate',
+  baggage: 'dropped_baggage',
+};

@@ -1,100 +1,102 @@
-import type { Context } from './context.js';
-import type { Form } from './envelope.js';
+import { NEVER } from './bytes.js';
+import type { Message } from './envelope.js';
 import type { ErrorKind } from './errors.js';
-import { type MetricsOptions, type Outcome, StreamMetrics } from './metrics.js';
-import type { Attributes, Link } from './plans.js';
+import type { Inbox } from './inbox.js';
+import { Measure, type MetricsOptions, type Outcome } from './metrics.js';
+import type { Attributes } from './plans.js';
 
 export type StreamKind = 'call' | 'transfer';
 
-/** Something that a host makes and ends: a stream's span or one of the connection's. */
 export interface SpanEvent {
   name: string;
   at: number;
   attributes: Attributes;
 }
 
+/** What waits for a reader. */
+export class Queue {
+  unread_ = 0;
+  unreadBytes_ = 0;
+  /** Since when what is unread is at a bound. */
+  fullSince_ = NEVER;
+  /** Whether nobody took anything for too long (FL-3). */
+  overflowed_ = false;
+  /** When its stream had its last message. */
+  lastAt_ = NEVER;
+}
+
 /** One call or transfer, at one of its sides. */
-export class Stream {
-  id = 0;
-  context: Context | undefined;
-  links: Link[] = [];
+export class Stream extends Queue {
+  id_ = 0;
   /** The number of the next message that goes out. */
-  nextOut = 0;
-  ownOpen: boolean;
-  peerOpen: boolean;
-  lastForm: Form = 'text';
-  lastAt: number;
-  unread = 0;
-  unreadBytes = 0;
-  /** Since when its unread chunks are at a bound. */
-  fullSince: number | undefined;
+  nextOut_ = 0;
+  method_: string | undefined;
+  ownOpen_: boolean;
+  peerOpen_: boolean;
+  /** A message without content, in the form that was last sent. */
+  empty_: Message = '';
   /** Set once it ended: the kind that acts raise afterwards. */
-  ended: ErrorKind | undefined;
-  outcome: Outcome | undefined;
-  failure: string | undefined;
-  refused = false;
-  readonly sent: StreamMetrics;
-  readonly received: StreamMetrics;
-  private nextIn = 0;
-  private readonly seen = new Set<number>();
+  ended_: ErrorKind | undefined;
+  /** Where a page's chunks wait for their reader. */
+  reader_: Inbox | undefined;
+  readonly sent_: Measure;
+  readonly received_: Measure;
+  private nextIn_ = 0;
+  /** The last 64 numbers, each in its place. */
+  private readonly seen_: number[] = [];
 
   constructor(
-    readonly own: boolean,
-    readonly kind: StreamKind,
-    readonly method: string | undefined,
-    readonly bare: boolean,
-    at: number,
+    readonly own_: boolean,
+    readonly kind_: StreamKind,
+    readonly bare_: boolean,
     options: MetricsOptions,
   ) {
-    this.ownOpen = own || kind === 'call';
-    this.peerOpen = !own || kind === 'call';
-    this.lastAt = at;
-    this.sent = new StreamMetrics(options);
-    this.received = new StreamMetrics(options);
+    super();
+    this.ownOpen_ = own_ || kind_ === 'call';
+    this.peerOpen_ = !own_ || kind_ === 'call';
+    this.sent_ = new Measure(options);
+    this.received_ = new Measure(options);
+  }
+
+  /** Starts the clock of both directions. */
+  start_(at: number): void {
+    this.sent_.start_(at);
+    this.received_.start_(at);
   }
 
   /** Notes the number of a message from the peer (ST-5); gives the counter that it raises and by how much. */
-  note(seq: number): [counter: 'gap' | 'repeat' | 'reorder', by: number] | undefined {
-    const expected = this.nextIn;
-    const known = this.seen.has(seq);
-    if (seq >= expected - 64) this.seen.add(seq);
-    if (seq >= expected) {
-      this.nextIn = seq + 1;
-      for (const old of this.seen) if (old < this.nextIn - 64) this.seen.delete(old);
-      return seq > expected ? ['gap', seq - expected] : undefined;
+  note_(seq: number): [counter: string, by: number] {
+    const expected = this.nextIn_;
+    const known = !seq || this.seen_[seq % 64] === seq;
+    if (seq >= expected - 64) this.seen_[seq % 64] = seq;
+    if (seq < expected) return [known ? 'repeat' : 'reorder', 1];
+    this.nextIn_ = seq + 1;
+    return ['gap', seq - expected];
+  }
+
+  /** What is set on the span at its end (SP-12), and the stalls of both directions (SP-15). */
+  report_(outcome: Outcome, failure?: string): [attributes: Attributes, events: SpanEvent[]] {
+    const attributes: Attributes = { ...(failure && { 'error.type': failure }), 'websocket.stream.outcome': outcome };
+    const events: SpanEvent[] = [];
+    for (const [direction, measure] of [
+      ['sent', this.sent_],
+      ['received', this.received_],
+    ] as const) {
+      const summary = measure.summary_();
+      if (summary.chunks)
+        for (const name in summary) attributes[`websocket.stream.${direction}.${name}`] = summary[name] as number;
+      for (const { chunk, interval, at } of measure.stalls_) {
+        events.push({
+          name: 'websocket.stream.stall',
+          at,
+          attributes: {
+            'websocket.stream.direction': direction,
+            'websocket.stream.interval': interval / 1e9,
+            'websocket.stream.chunk': chunk,
+          },
+        });
+      }
     }
-    return [known || seq === 0 ? 'repeat' : 'reorder', 1];
-  }
-
-  get started(): boolean {
-    return this.nextOut > 0;
-  }
-
-  /** What is set on the span at its end (SP-12). */
-  endAttributes(): Attributes {
-    const attributes: Attributes = {};
-    if (this.failure) attributes['error.type'] = this.failure;
-    if (this.outcome) attributes['websocket.stream.outcome'] = this.outcome;
-    for (const direction of ['sent', 'received'] as const) {
-      if (!this[direction].hasChunks) continue;
-      const { intervals, clock_back, relative_error, outcome, ...summary } = this[direction].summary();
-      for (const [name, value] of Object.entries(summary)) attributes[`websocket.stream.${direction}.${name}`] = value;
-    }
-    return attributes;
-  }
-
-  /** The stalls of both directions (SP-15). */
-  stallEvents(): SpanEvent[] {
-    return (['sent', 'received'] as const).flatMap((direction) =>
-      this[direction].stallEvents.map(({ chunk, interval, at }) => ({
-        name: 'websocket.stream.stall',
-        at,
-        attributes: {
-          'websocket.stream.direction': direction,
-          'websocket.stream.interval': interval / 1e9,
-          'websocket.stream.chunk': chunk,
-        },
-      })),
-    );
+    return [attributes, events];
   }
 }

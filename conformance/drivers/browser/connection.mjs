@@ -84,10 +84,7 @@ export function connectionCase({ steps }, wirespan) {
     on_superseded: (c, { at }) => c.onSuperseded(at),
     deadline: (c) => ({ deadline: c.deadline() }),
     counters: (c) => ({ counters: { ...c.counters } }),
-    metrics: (_, step) => {
-      const { sent, received } = streamOf(step.stream);
-      return { sent: sent.summary(), received: received.summary() };
-    },
+    metrics: (_, step) => wirespan.metricsOf(streamOf(step.stream)),
   };
   const begun = ({ stream, plan }) => ({ stream: nameOf(stream), plan: planOf(plan, nameOf(stream)) });
 

@@ -7,7 +7,7 @@ import { bodyOf, bytesOf, contextOf, fromMessage, toMessage, without } from './v
 
 const folder = process.argv[2] ?? new URL('../../../bindings-node/browser/dist', import.meta.url).pathname;
 const url = (file) => pathToFileURL(resolve(folder, file)).href;
-const wirespan = await import(url('index.js'));
+const wirespan = await import(url('parts.js'));
 const { connectionCase } = wirespan.Connection ? await import('./connection.mjs') : {};
 
 const refusal = (act) => {

@@ -94,7 +94,8 @@ before(async () => {
 
   const entry = fileURLToPath(new URL('page.mjs', import.meta.url));
   const modules = fileURLToPath(new URL('../../../bindings-node/node_modules', import.meta.url));
-  const alias = { 'wirespan/browser': fileURLToPath(new URL('../../../bindings-node/browser/dist/index.js', import.meta.url)) };
+  const dist = (name) => fileURLToPath(new URL(`../../../bindings-node/browser/dist/${name}.js`, import.meta.url));
+  const alias = { 'wirespan/browser': dist('index'), 'wirespan/browser/parts': dist('parts') };
   const { outputFiles } = await build({
     entryPoints: [entry],
     bundle: true,
@@ -220,26 +221,34 @@ test('a server that sends a hello first is answered by a page that expects one',
   await page.close();
 });
 
-test('a page announces itself by a subprotocol beside that of the application', async () => {
+/** A server in this process that echoes; gives its port and what ends it. */
+async function echoServer(options, settings) {
   const { attach } = require('wirespan/ws');
-  await openPage();
-  const wss = new WebSocketServer({ host: '127.0.0.1', port: 0, handleProtocols: () => 'chat' });
+  const wss = new WebSocketServer({ host: '127.0.0.1', port: 0, ...options });
   await new Promise((resolve) => wss.once('listening', resolve));
-  const server = attach(wss, {
-    echo: async (call) => {
-      for await (const chunk of call) await call.send(chunk.isText ? String(chunk) : chunk.bytes);
-    },
-  });
-  const url = `ws://127.0.0.1:${wss.address().port}/`;
-  const peer = await page.evaluate(
-    async ([address]) => {
-      const seen = await exerciseSubprotocol(address);
-      return seen;
-    },
-    [url],
-  );
-  assert.deepEqual(peer, { peer: 'announced', reply: 'hello' });
-  await server.close();
+  const echo = async (call) => {
+    for await (const chunk of call) await call.send(chunk.data);
+  };
+  const server = attach(wss, { echo }, settings);
+  return { port: wss.address().port, close: () => server.close() };
+}
+
+test('a page announces itself by a subprotocol beside that of the application', async () => {
+  await openPage();
+  const { port, close } = await echoServer({ handleProtocols: () => 'chat' });
+  // An address by http: is taken as well.
+  const seen = await page.evaluate(([url]) => exerciseSubprotocol(url), [`http://127.0.0.1:${port}/`]);
+  assert.deepEqual(seen, { peer: 'announced', reply: 'hello' });
+  await close();
+  await page.close();
+});
+
+test('a page and a server that know each other as always peers need no negotiation', async () => {
+  await openPage();
+  const { port, close } = await echoServer({}, { mode: 'always' });
+  const seen = await page.evaluate(([url]) => exerciseAlways(url), [`ws://127.0.0.1:${port}/`]);
+  assert.deepEqual(seen, { peer: 'always', echo: ['"hello"', [1]], counters: {} });
+  await close();
   await page.close();
 });
 

@@ -8,6 +8,7 @@ import {
   WebTracerProvider,
 } from '@opentelemetry/sdk-trace-web';
 import { connect } from 'wirespan/browser';
+import { always } from 'wirespan/browser/parts';
 
 const exporter = new InMemorySpanExporter();
 const provider = new WebTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] });
@@ -96,6 +97,18 @@ globalThis.exerciseUnknown = async (url) => {
   call.leave();
   await connection.close();
   return { peer: connection.peer, reply };
+};
+
+/** A call toward a server that is known to speak Wirespan without any negotiation. */
+globalThis.exerciseAlways = async (url) => {
+  const connection = await connect(url, { api, mode: always });
+  const echo = await connection.call('echo', async (call) => {
+    await call.send('"hello"');
+    await call.send(Uint8Array.of(1), { last: true });
+    return replies(call);
+  });
+  await connection.close();
+  return { peer: connection.peer, echo, counters: connection.counters };
 };
 
 globalThis.refused = async (url) => connect(url, { api }).catch((error) => [error.kind, error.message]);

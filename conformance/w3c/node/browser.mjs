@@ -1,8 +1,8 @@
-// The service on wirespan/browser, which is a second implementation of everything; otherwise as service.mjs. A page has no SDK in
+// The service on wirespan/browser/parts, which is a second implementation of everything; otherwise as service.mjs. A page has no SDK in
 // this, so the spans are ids alone.
 
 import { randomBytes } from 'node:crypto';
-import { extract, inject, unwrap, wrap } from 'wirespan/browser';
+import { extract, inject, unwrap, wrap } from 'wirespan/browser/parts';
 import { serve } from './http.mjs';
 
 const FLAGS_OF_NEW_TRACES = '03'; // sampled, and of random bits

@@ -1,7 +1,8 @@
-import { byteString, trim } from './bytes.js';
-import type { HeaderValue } from './context.js';
-import { isSession, readVersions } from './headers.js';
-import { type HeaderList, valuesOf } from './propagator.js';
+import { trim } from '../bytes.js';
+import { read } from '../headers.js';
+import { byteString, type HeaderList, type HeaderValue, valuesOf } from './bytes.js';
+
+const isSession = (value: string): boolean => read('session', value) !== undefined;
 
 /** What a peer said of itself: that it speaks version 1, and which session it named. */
 export interface Announcement {
@@ -21,7 +22,7 @@ export function readHeader(headers: HeaderList): Announcement | undefined {
   const values = fieldsOf(headers, 'wirespan');
   if (values?.length !== 1) return undefined;
   const [versions, ...parameters] = byteString(values[0] as HeaderValue).split(';') as [string, ...string[]];
-  if (!readVersions(versions)?.includes('1')) return undefined;
+  if (!read('wirespan', versions)?.split(',').map(trim).includes('1')) return undefined;
   for (const parameter of parameters) {
     const match = /^session[ \t]*=[ \t]*([^ \t]*)$/i.exec(trim(parameter));
     if (match && isSession(match[1] as string)) return { session: match[1] };

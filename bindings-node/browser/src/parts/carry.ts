@@ -1,9 +1,10 @@
-import { allow, type BaggageMember, parseBaggage, writeBaggage } from './baggage.js';
-import { type Context, cutTracestate } from './context.js';
-import { type Counts, count } from './errors.js';
-import { isSession, isValid, type Pair } from './headers.js';
+import { allow, type BaggageMember, writeBaggage } from '../baggage.js';
+import { type Context, cutTracestate } from '../context.js';
+import { type Counts, count } from '../errors.js';
+import { type Pair, read } from '../headers.js';
+import { type HeaderList, valuesOf } from './bytes.js';
+import { parseBaggage, readContext } from './context.js';
 import type { Plan } from './plans.js';
-import { type HeaderList, readContext, valuesOf } from './propagator.js';
 
 /** What travels beside a payload through a broker (CA-2). `sent` is Unix nanoseconds in decimal. */
 export interface Carried {
@@ -18,8 +19,8 @@ export function toHeaders({ context, baggage = [], session, sent }: Carried, bag
   const headers: [string, string | undefined][] = [
     ['traceparent', context?.traceparent],
     ['tracestate', context?.tracestate && cutTracestate(context.tracestate)],
-    ['baggage', writeBaggage(allow(baggage, baggageOut)).baggage],
-    ['session', session && isSession(session) ? session : undefined],
+    ['baggage', writeBaggage(allow(baggage, baggageOut))],
+    ['session', session && read('session', session)],
     ['sent', sent],
   ];
   return headers.filter((pair): pair is [string, string] => Boolean(pair[1]));
@@ -36,7 +37,7 @@ export function fromHeaders(headers: HeaderList, baggageIn: readonly string[] = 
   if (baggage.length) result.baggage = baggage;
   for (const name of ['session', 'sent'] as const) {
     const [value, second] = valuesOf(headers, name);
-    if (typeof value === 'string' && second === undefined && isValid(name, value)) result[name] = value;
+    if (typeof value === 'string' && second === undefined && read(name, value)) result[name] = value;
   }
   return result;
 }

@@ -1,4 +1,4 @@
-import type { Context } from './context.js';
+import type { Context } from '../context.js';
 
 /** A connection, as a registry of sessions sees it. */
 export interface Holder {
