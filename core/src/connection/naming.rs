@@ -1,4 +1,4 @@
-//! The names of spans: each naming set is data.
+//! The names of spans (SPEC AD-3): each naming set is data.
 
 use std::borrow::Cow;
 

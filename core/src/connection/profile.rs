@@ -1,4 +1,4 @@
-//! Profiles: what Wirespan knows of somebody else's message schema. Each is data.
+//! Profiles: what Wirespan knows of somebody else's message schema (SPEC AD-1). Each is data.
 
 /// A protocol whose messages have room of their own for headers. Toward such a peer nothing is wrapped: text messages that are
 /// JSON objects get the headers into that room, and are delivered whole; all others go as they are.

@@ -1,4 +1,5 @@
-//! Headers inside a message of the application's own schema: JSON is edited in place, never parsed and printed again.
+//! Headers inside a message of the application's own schema (SPEC AD-1, AD-2): JSON is edited in place, never parsed and printed
+//! again.
 
 use std::borrow::Cow;
 use std::ops::Range;

@@ -6,22 +6,20 @@ import com.sun.jna.Platform
 internal object NativeLibrary {
     private const val OVERRIDE = "uniffi.component.wirespan.libraryOverride"
 
-    init {
-        check(Platform.RESOURCE_PREFIX)
+    // Looked at once; what is missing is said at every use, since the first one may be one whose error nobody sees.
+    private val missing: String? = missingFor(Platform.RESOURCE_PREFIX)
+
+    /** Throws [WirespanException] of kind IO, before anything is loaded, where there is no library for this platform. */
+    fun ensure() {
+        if (missing != null) throw WirespanException(ErrorKind.IO, missing)
     }
 
-    /** Says what is missing before anything is loaded; done once. */
-    fun ensure() = Unit
-
-    /** Throws [WirespanException] of kind IO where the jar holds nothing for a platform and no other library is named. */
-    fun check(platform: String) {
-        if (System.getProperty(OVERRIDE) != null) return
+    /** What to say where the jar holds nothing for a platform and no other library is named. */
+    private fun missingFor(platform: String): String? {
+        if (System.getProperty(OVERRIDE) != null) return null
         val file = "$platform/${System.mapLibraryName("wirespan_uniffi")}"
-        if (NativeLibrary::class.java.classLoader.getResource(file) != null) return
-        throw WirespanException(
-            ErrorKind.IO,
-            "io: this wirespan.jar has no native library for the platform $platform (no $file in it). " +
-                "Build it with 'cargo build --release -p wirespan-uniffi' and name its file by the system property $OVERRIDE.",
-        )
+        if (NativeLibrary::class.java.classLoader.getResource(file) != null) return null
+        return "io: this wirespan.jar has no native library for the platform $platform (no $file in it). " +
+            "Build it with 'cargo build --release -p wirespan-uniffi' and name its file by the system property $OVERRIDE."
     }
 }

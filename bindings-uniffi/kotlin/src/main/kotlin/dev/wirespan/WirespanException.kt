@@ -55,8 +55,6 @@ internal inline fun <T> core(call: () -> T): T =
         throw error.toPublic()
     } catch (error: InternalException) {
         throw WirespanException(ErrorKind.PANIC, "panic: ${error.message}", cause = error)
-    } catch (error: ExceptionInInitializerError) {
-        throw error.cause as? WirespanException ?: error
     }
 
 @PublishedApi

@@ -18,6 +18,7 @@ import io.opentelemetry.context.Context;
 import io.opentelemetry.context.Scope;
 import io.opentelemetry.sdk.autoconfigure.AutoConfiguredOpenTelemetrySdk;
 import io.opentelemetry.sdk.trace.data.SpanData;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -45,14 +46,41 @@ class PartsTest {
     }
 
     @Test
-    void aPlatformWithoutALibraryIsNamed() {
-        WirespanException error =
-                assertThrows(WirespanException.class, () -> NativeLibrary.INSTANCE.check("plan9-mips"));
-        assertEquals(ErrorKind.IO, error.getKind());
-        assertTrue(
-                error.getMessage().startsWith("io: this wirespan.jar has no native library for the platform plan9-mips (no plan9-mips/"),
-                error.getMessage());
-        assertTrue(error.getMessage().contains("uniffi.component.wirespan.libraryOverride"));
+    void aPlatformWithoutALibraryIsNamedAtEachUse() throws Exception {
+        // The folder of the library is that of JNA's platform.
+        Process process = new ProcessBuilder(
+                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                        "-Djna.prefix=plan9-mips",
+                        "-cp",
+                        System.getProperty("java.class.path"),
+                        WithoutLibrary.class.getName())
+                .redirectError(ProcessBuilder.Redirect.INHERIT)
+                .start();
+        List<String> lines = process.inputReader().lines().toList();
+        assertEquals(3, lines.size(), () -> lines.toString());
+        for (String line : lines) {
+            assertTrue(
+                    line.startsWith("IO io: this wirespan.jar has no native library for the platform plan9-mips (no plan9-mips/"),
+                    line);
+            assertTrue(line.contains("uniffi.component.wirespan.libraryOverride"), line);
+        }
+    }
+
+    /** Uses the library in several ways, each of which fails. */
+    static final class WithoutLibrary {
+        public static void main(String[] arguments) {
+            List<Runnable> uses = List.of(
+                    () -> Wirespan.builder().build(),
+                    () -> Wirespan.builder().build(),
+                    () -> Carry.fromHeaders(Map.of("traceparent", "x")));
+            for (Runnable use : uses) {
+                try {
+                    use.run();
+                } catch (WirespanException error) {
+                    System.out.println(error.getKind() + " " + error.getMessage());
+                }
+            }
+        }
     }
 
     @Test
