@@ -142,7 +142,8 @@ wirespan_status wirespan_lws_send_in(wirespan_lws *lws, uint32_t stream, const w
       made->form = form;
       made->length = needed;
       queue(lws, made);
-      wirespan_lws_act(lws);
+      /* Inside the handler of a message, what follows from this is done behind it. */
+      if (!lws->is_receiving) wirespan_lws_act(lws);
       return status;
     }
     free(made);
@@ -274,7 +275,9 @@ static int receive(wirespan_lws *lws, struct lws *wsi, const void *in, size_t le
       lws->refused = stream;
       wirespan_connection_fail(lws->connection, stream, "unknown_method", wirespan_clock_ns());
     } else if (lws->handlers.message != NULL) {
+      lws->is_receiving = true;
       lws->handlers.message(lws, &received, lws->handlers.user);
+      lws->is_receiving = false;
     }
     if (has_payload && !(is_served && lws->handlers.keeps_unread)) {
       wirespan_connection_take(lws->connection, stream, taken, wirespan_clock_ns());

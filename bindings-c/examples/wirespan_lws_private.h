@@ -30,6 +30,7 @@ struct wirespan_lws {
   char close_reason[124];
   size_t close_reason_length;
   bool is_ready, is_closing, is_closed;
+  bool is_receiving; /* a handler runs, behind which `wirespan_lws_act` is called */
   uint32_t refused; /* a stream that nobody serves, of which the application is told nothing */
   /* Of a connection that a server accepted. */
   wirespan_lws_server *server;
