@@ -131,6 +131,10 @@ export interface Options {
   baggageOut?: string[];
   /** Hosts that get the context in the handshake: `all`, names, or `!names`. */
   hosts?: 'all' | string[];
+  /** How spans are called: after their methods (default), or as the LoongSuite agent calls them. */
+  naming?: 'otel' | 'loongsuite';
+  /** A schema of the application's own messages that has room for headers, so that nothing is wrapped: `seed`, their member `headers`. */
+  profile?: 'none' | 'seed';
   stallThresholdMs?: number;
   skipEmptyFirst?: boolean;
   idleTimeoutMs?: number;

@@ -46,7 +46,7 @@ pub unsafe extern "C" fn wirespan_options_new(
 
 /// Sets an option that is a word or a text: `mode` (`auto`, `always`, `never`), `hello` (`when_asked`, `first`, `expect`),
 /// `subprotocol` (`off`, `beside`, `alone`), `trace_scope` (`call`, `connection`), `trust` (`continue`, `link`, `ignore`),
-/// `session` (`new`, or a session id).
+/// `session` (`new`, or a session id), `naming` (`otel`, `loongsuite`), `profile` (`none`, `seed`).
 ///
 /// Returns `WIRESPAN_STATUS_INVALID_ARGUMENT` if there is no such option or it cannot have this value; the error says what it
 /// can be, and the options are as before.

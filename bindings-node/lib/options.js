@@ -14,6 +14,8 @@ const NAMES = {
   baggageIn: 'baggage_in',
   baggageOut: 'baggage_out',
   hosts: 'hosts',
+  naming: 'naming',
+  profile: 'profile',
   stallThresholdMs: 'stall_threshold',
   skipEmptyFirst: 'skip_empty_first',
   idleTimeoutMs: 'idle_timeout',

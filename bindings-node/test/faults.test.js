@@ -1,7 +1,7 @@
 const assert = require('node:assert/strict');
 const net = require('node:net');
 const { after, before, beforeEach, test } = require('node:test');
-const { SpanStatusCode } = require('@opentelemetry/api');
+const { SpanStatusCode, context, trace } = require('@opentelemetry/api');
 const { WebSocket, WebSocketServer } = require('ws');
 const { connect, serve } = require('wirespan/ws');
 const { id, linkIds, setUp, until } = require('./helpers/sdk.js');
@@ -48,6 +48,26 @@ async function rawServer(t, onMessage = () => {}) {
   t.after(() => wss.close());
   return { url: `ws://127.0.0.1:${wss.address().port}`, got, wss };
 }
+
+test('messages with room for headers carry the context there, and arrive whole', async (t) => {
+  const { url, got } = await rawServer(t, (socket, data, binary) => socket.send(data, { binary }));
+  const conn = await connect(url, { profile: 'seed', naming: 'loongsuite' });
+  const job = trace.getTracer('test').startSpan('job');
+  await context.with(trace.setSpan(context.active(), job), () => conn.send('{ "headers": null, "body": {"n": 1.0} }'));
+  const answer = await conn.recv();
+  job.end();
+  const { traceId, spanId } = job.spanContext();
+  const sent = `{ "headers": {"traceparent":"00-${traceId}-${spanId}-01"}, "body": {"n": 1.0} }`;
+  assert.deepEqual(got, [[false, sent]]);
+  assert.equal(answer.text, sent);
+  assert.equal(trace.getSpanContext(answer.context).spanId, spanId);
+  await conn.call('ask', async (call) => {
+    await call.send('{}', { last: true });
+    assert.match(String(await call.recv()), /^\{"headers":\{"traceparent":"/);
+  });
+  await conn.close();
+  assert.equal(sdk.spans('Client send message', 'CLIENT').length, 1);
+});
 
 test('to a peer that does not know Wirespan every message goes byte for byte', async (t) => {
   const { url, got } = await rawServer(t, (socket, data, binary) => socket.send(data, { binary }));

@@ -6,6 +6,7 @@ import random
 import wirespan
 from harness import Spans, until
 from opentelemetry import trace
+from opentelemetry.trace import SpanKind
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as raw_connect
 from websockets.asyncio.server import ServerConnection
@@ -39,6 +40,42 @@ async def test_a_server_without_it_gets_every_byte_as_it_was_sent(spans: Spans, 
                     answer = await call.recv()
                     assert str(answer) == "question"
     assert got == [*TEXTS, *BINARY, "question"]
+
+
+async def test_messages_with_room_for_headers_carry_the_context_there(spans: Spans, tracer: trace.Tracer) -> None:
+    got: list[str | bytes] = []
+
+    async def handle(websocket: ServerConnection) -> None:
+        async for message in websocket:
+            got.append(message)
+            await websocket.send(message)
+
+    async with raw_serve(handle, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        async with connect(f"ws://127.0.0.1:{port}", profile="seed") as connection:
+            with tracer.start_as_current_span("job") as job:
+                await connection.send('{ "headers": null, "body": {"n": 1.0} }')
+                answer = await connection.recv()
+    context = job.get_span_context()
+    parent = f'"traceparent":"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"'
+    assert got == ['{ "headers": {' + parent + '}, "body": {"n": 1.0} }']
+    assert answer is not None
+    assert answer.data == got[0], "the application gets its message whole"
+    assert trace.get_current_span(answer.context).get_span_context().span_id == context.span_id
+
+
+async def test_a_naming_set_names_the_spans(spans: Spans) -> None:
+    async def echo(call: wirespan.Call) -> None:
+        async for message in call:
+            await call.send(message.data, last=True)
+
+    async with serve({"echo": echo}, "127.0.0.1", 0, naming="loongsuite") as server:
+        async with connect(f"ws://127.0.0.1:{server.port}", naming="loongsuite") as connection:
+            async with connection.call("echo") as call:
+                await call.send("question", last=True)
+                assert str(await call.recv()) == "question"
+    await spans.wait("Client send message", SpanKind.CLIENT)
+    await spans.wait("Server handle message", SpanKind.SERVER)
 
 
 async def test_a_client_without_it_gets_every_byte_as_it_was_sent(spans: Spans, tracer: trace.Tracer) -> None:

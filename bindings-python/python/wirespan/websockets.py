@@ -57,6 +57,8 @@ OPTIONS = frozenset(
         "baggage_in",
         "baggage_out",
         "hosts",
+        "naming",
+        "profile",
         "stall_threshold",
         "skip_empty_first",
         "idle_timeout",
