@@ -108,7 +108,10 @@ fn scan_slot<'m>(
             let end = if message.get(value) == Some(&b'"') {
                 match read_string(message, value) {
                     Ok((text, end)) => {
-                        found.entries.push((name, text));
+                        // One more than there may be is enough to see that there are too many.
+                        if found.entries.len() <= MAX_HEADERS {
+                            found.entries.push((name, text));
+                        }
                         end
                     }
                     // Escapes that are no text: the application's to judge.
@@ -404,7 +407,38 @@ mod tests {
         assert_eq!(head.drops, super::super::Drops::default());
     }
 
+    #[test]
+    fn a_slot_with_too_many_headers_costs_no_memory_and_is_not_read() {
+        let many: Vec<String> = (0..100_000).map(|i| format!("\"h{i}\":\"\"")).collect();
+        let many = format!("{{\"headers\":{{{}}}}}", many.join(","));
+        let found = find(many.as_bytes(), "headers", MAX_NESTING).unwrap();
+        assert_eq!(found.entries.len(), MAX_HEADERS + 1);
+        let mut head = Head::default();
+        let opened = open_slot(
+            &mut head,
+            many.as_bytes(),
+            "headers",
+            MAX_NESTING,
+            usize::MAX,
+        );
+        assert_eq!(opened, Err(Plain::HeadTooLong));
+    }
+
     proptest! {
+        #[test]
+        fn a_slot_is_found_where_a_json_library_sees_one(
+            text in "\\{(\"(headers|b)\":(\\{(\"a\":(\"x\"|1|null|\\[\\]))?\\}|null|\"n\"|7),?){0,3}\\}? ?",
+        ) {
+            let found = find(text.as_bytes(), "headers", MAX_NESTING).is_some();
+            let library: Result<serde_json::Map<String, serde_json::Value>, _> = serde_json::from_str(&text);
+            let once = text.matches("\"headers\"").count() <= 1;
+            let expected = library.is_ok_and(|object| match object.get("headers") {
+                None => true,
+                Some(value) => value.is_object() || value.is_null(),
+            });
+            prop_assert_eq!(found, expected && once, "{}", text);
+        }
+
         #[test]
         fn what_was_written_is_read_and_the_rest_is_the_same(
             own in proptest::collection::btree_map("[a-m]{1,4}", "\\PC{0,8}", 0..4),

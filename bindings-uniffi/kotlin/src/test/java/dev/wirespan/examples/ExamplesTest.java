@@ -19,11 +19,13 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.TestFactory;
+import org.junit.jupiter.api.Timeout;
 
 /**
  * Runs the examples in processes of their own, a server and a client, and compares what arrives at an OTLP receiver: once with the
  * OpenTelemetry SDK, once with the OpenTelemetry Java agent attached. The code of the examples is the same in both.
  */
+@Timeout(300)
 class ExamplesTest {
     @TestFactory
     Stream<DynamicTest> withTheSdk() throws Exception {
