@@ -5,7 +5,7 @@ use std::sync::Arc;
 use opentelemetry::Context as OtelContext;
 
 use super::call::{Call, Described, OnDrop, Transfer};
-use super::message::{Message, Outgoing};
+use super::message::{Message, Outgoing, to_transport};
 use super::outbox::Origin;
 use super::shared::{Chunk, Phase, Shared, State};
 use crate::connection::{
@@ -239,7 +239,7 @@ impl TracedConnection {
         last: bool,
         context: &OtelContext,
     ) -> Result<(), Error> {
-        let headers = message.headers();
+        let (headers, text) = (message.headers(), message.text());
         self.with_room(key, context, |shared, state, carried| {
             let message = CoreMessage {
                 body: message.body(),
@@ -247,8 +247,8 @@ impl TracedConnection {
                 headers: &headers,
             };
             let frame = state.core.send(key, message, carried, shared.now_ns())?;
-            let (form, bytes) = (frame.form(), frame.to_vec());
-            shared.enqueue(state, Origin::Application, form, bytes);
+            let frame = to_transport(&frame, text);
+            shared.enqueue(state, Origin::Application, frame);
             Ok(())
         })
         .await

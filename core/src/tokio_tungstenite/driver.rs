@@ -7,15 +7,14 @@ use ::tokio_tungstenite::WebSocketStream;
 use ::tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use ::tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use ::tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage, Utf8Bytes};
-use bytes::Bytes;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 
 use super::handlers::Runner;
+use super::message::Incoming;
 use super::shared::{Shared, Write};
 use super::signal::WhenWoken;
-use crate::envelope::Form;
 
 /// How long a closing handshake may take.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
@@ -65,8 +64,8 @@ async fn read(
     source: &mut (impl Stream<Item = Result<WsMessage, WsError>> + Unpin),
     handlers: Option<&Runner>,
 ) -> Result<(), CloseCode> {
-    let receive = |data: &Bytes, form| {
-        if shared.receive(data, form)
+    let receive = |message: Incoming| {
+        if shared.receive(&message)
             && let Some(handlers) = handlers
         {
             handlers.start_waiting();
@@ -89,8 +88,8 @@ async fn read(
                 shared.finish(|core, now_ns| core.on_time(now_ns));
             }
             message = source.next(), if may_read => match message {
-                Some(Ok(WsMessage::Text(text))) => receive(&text.into(), Form::Text),
-                Some(Ok(WsMessage::Binary(bytes))) => receive(&bytes, Form::Binary),
+                Some(Ok(WsMessage::Text(text))) => receive(Incoming::Text(text)),
+                Some(Ok(WsMessage::Binary(bytes))) => receive(Incoming::Binary(bytes)),
                 // The library answers a close frame, and pings, as it is read on.
                 Some(Ok(WsMessage::Close(frame))) => shared.peer_closes(match frame {
                     Some(frame) => (frame.code.into(), frame.reason.as_str().to_owned()),

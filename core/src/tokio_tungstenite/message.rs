@@ -2,15 +2,40 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use ::tokio_tungstenite::tungstenite;
+use ::tokio_tungstenite::tungstenite::Utf8Bytes;
 use bytes::Bytes;
 use opentelemetry::Context as OtelContext;
 
 use crate::connection::{Payload, Received};
-use crate::envelope::{Body, Form};
+use crate::envelope::{Body, Form, Frame};
 use crate::error::Error;
 use crate::trace::SpanContext;
+
+/// A message as the transport gives it: whether text is UTF-8 has been looked at there.
+#[derive(Debug)]
+pub(super) enum Incoming {
+    Text(Utf8Bytes),
+    Binary(Bytes),
+}
+
+impl Incoming {
+    pub(super) fn form(&self) -> Form {
+        match self {
+            Self::Text(_) => Form::Text,
+            Self::Binary(_) => Form::Binary,
+        }
+    }
+
+    pub(super) fn bytes(&self) -> &Bytes {
+        match self {
+            Self::Text(text) => text.as_ref(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+}
 
 /// A received message: its bytes as the sender's application wrote them, its headers, and its context.
 ///
@@ -19,6 +44,8 @@ use crate::trace::SpanContext;
 pub struct Message {
     form: Form,
     data: Bytes,
+    /// The same of a text message, as a part of what is known to be UTF-8.
+    text: Option<(Utf8Bytes, Range<usize>)>,
     headers: Vec<(String, String)>,
     context: Option<OtelContext>,
     link: Option<SpanContext>,
@@ -28,19 +55,29 @@ impl Message {
     /// Makes the message that is delivered, if one is. `call` is the context of the call that it belongs to.
     pub(super) fn new(
         received: &Received<'_>,
-        whole: &Bytes,
-        form: Form,
+        whole: &Incoming,
         call: Option<&OtelContext>,
     ) -> Option<Self> {
-        let data = match &received.payload {
-            Payload::Nothing => return None,
-            Payload::Raw(range) => whole.slice(range.clone()),
-            Payload::Text(text) => Bytes::copy_from_slice(text.as_bytes()),
+        let (data, text) = match (&received.payload, whole) {
+            (Payload::Nothing, _) => return None,
+            (Payload::Raw(range), Incoming::Binary(bytes)) => (bytes.slice(range.clone()), None),
+            (Payload::Raw(range), Incoming::Text(text)) => (
+                whole.bytes().slice(range.clone()),
+                Some((text.clone(), range.clone())),
+            ),
+            (Payload::Text(text), _) => {
+                let text = Utf8Bytes::from(&**text);
+                (
+                    Bytes::clone(text.as_ref()),
+                    Some((text.clone(), 0..text.len())),
+                )
+            }
         };
         let headers = received.headers.iter();
         Some(Self {
-            form,
+            form: whole.form(),
             data,
+            text,
             headers: headers
                 .map(|(name, value)| (name.to_string(), value.to_string()))
                 .collect(),
@@ -64,10 +101,8 @@ impl Message {
     /// The text, if it came as text.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
-        match self.form {
-            Form::Text => std::str::from_utf8(&self.data).ok(),
-            Form::Binary => None,
-        }
+        let (whole, range) = self.text.as_ref()?;
+        whole.get(range.clone())
     }
 
     /// Reads the message as JSON.
@@ -186,6 +221,14 @@ impl<'a> Outgoing<'a> {
             .collect()
     }
 
+    /// The body, where that is text.
+    pub(super) fn text(&self) -> Option<&str> {
+        match &self.data {
+            Data::Text(text) | Data::Json(text) => Some(text),
+            Data::Binary(_) | Data::Shared(_) => None,
+        }
+    }
+
     pub(super) fn body(&self) -> Body<'_> {
         match &self.data {
             Data::Text(text) => Body::Text(text),
@@ -238,13 +281,28 @@ impl From<Bytes> for Outgoing<'_> {
     }
 }
 
+/// Makes the transport's message of a frame around a body, which may be text.
+pub(super) fn to_transport(frame: &Frame<'_>, text: Option<&str>) -> tungstenite::Message {
+    // This crate has no unsafe code to skip the check of text with; but what stands in the frame as the application gave it, as
+    // a string, need not be checked.
+    match (frame.parts(), text) {
+        (Some([head, middle, tail]), Some(text)) if std::ptr::eq(middle, text.as_bytes()) => {
+            let mut whole = String::with_capacity(frame.len());
+            whole.push_str(&String::from_utf8_lossy(head));
+            whole.push_str(text);
+            whole.push_str(&String::from_utf8_lossy(tail));
+            tungstenite::Message::Text(whole.into())
+        }
+        _ => bytes_to_transport(frame.form(), frame.to_vec()),
+    }
+}
+
 /// Makes the transport's message of a frame's bytes.
-pub(super) fn to_transport(form: Form, bytes: Vec<u8>) -> tungstenite::Message {
+pub(super) fn bytes_to_transport(form: Form, bytes: Vec<u8>) -> tungstenite::Message {
     match form {
         Form::Binary => tungstenite::Message::Binary(bytes.into()),
         Form::Text => {
-            // Bodies of text come from strings, and so do heads, so this never replaces anything; it is here because this
-            // crate has no unsafe code to skip the check with.
+            // Bodies of text come from strings, and so do heads, so this never replaces anything.
             let text = String::from_utf8(bytes)
                 .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
             tungstenite::Message::Text(text.into())

@@ -9,14 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use ::tokio_tungstenite::tungstenite;
-use bytes::Bytes;
 use opentelemetry::Context as OtelContext;
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
 use super::call::Described;
 use super::handlers::Handlers;
-use super::message::{Message, to_transport};
+use super::message::{Incoming, Message, bytes_to_transport};
 use super::outbox::{Origin, Outbox};
 use super::signal::Signal;
 use crate::connection::{
@@ -24,7 +23,6 @@ use crate::connection::{
     StreamKey, StreamReport,
 };
 use crate::counters::Counter;
-use crate::envelope::Form;
 use crate::error::ErrorKind;
 use crate::names::{self, wire_error};
 use crate::otel::{ClockTie, SpanMaker, span_context};
@@ -252,7 +250,7 @@ impl Shared {
         while let Some(event) = state.core.poll_event() {
             match event {
                 Event::Frame { form, bytes } => {
-                    self.enqueue(state, Origin::Connection, form, bytes);
+                    self.enqueue(state, Origin::Connection, bytes_to_transport(form, bytes));
                 }
                 Event::SpanUpdate { span, attributes } => {
                     state.without_session.retain(|other| *other != span);
@@ -312,10 +310,10 @@ impl Shared {
         }
     }
 
-    pub(super) fn enqueue(&self, state: &mut State, origin: Origin, form: Form, bytes: Vec<u8>) {
+    pub(super) fn enqueue(&self, state: &mut State, origin: Origin, message: tungstenite::Message) {
         // Behind a close frame nothing goes out, and nobody would take it off the queue.
         if matches!(state.phase, Phase::Open | Phase::Closing(..)) {
-            state.outbox.push(origin, to_transport(form, bytes));
+            state.outbox.push(origin, message);
             self.to_write.raise();
         }
     }
@@ -372,7 +370,7 @@ impl Shared {
     }
 
     /// Takes a message from the transport, and tells whether it opened a call that is to be served.
-    pub(super) fn receive(&self, data: &Bytes, form: Form) -> bool {
+    pub(super) fn receive(&self, message: &Incoming) -> bool {
         let mut guard = self.lock();
         let state = &mut *guard;
         // The reading task looks for a deadline by itself after this, and need not be woken for it.
@@ -382,19 +380,21 @@ impl Shared {
             state.core.count(Counter::Discarded, 1);
             return false;
         }
-        let mut received = state.core.receive(data, form, self.now_ns());
+        let mut received = state
+            .core
+            .receive(message.bytes(), message.form(), self.now_ns());
         let (stream, mut is_call) = (received.stream, false);
         if let Some(opened) = received.opened.take() {
             let baggage = std::mem::take(&mut received.baggage);
             is_call = self.open_incoming(state, stream, *opened, &baggage);
         }
         if stream == StreamKey::PLAIN {
-            if let Some(message) = Message::new(&received, data, form, None) {
+            if let Some(message) = Message::new(&received, message, None) {
                 state.plain.push_back(message);
                 self.plain_arrived.notify_one();
             }
         } else if let Some(call) = state.calls.get_mut(&stream)
-            && let Some(message) = Message::new(&received, data, form, Some(&call.context))
+            && let Some(message) = Message::new(&received, message, Some(&call.context))
         {
             call.chunks.push_back(message);
             call.arrived.raise();
