@@ -31,7 +31,7 @@ struct wirespan_lws {
   size_t close_reason_length;
   bool is_ready, is_closing, is_closed;
   bool is_receiving; /* a handler runs, behind which `wirespan_lws_act` is called */
-  uint32_t refused; /* a stream that nobody serves, of which the application is told nothing */
+  uint32_t refused;  /* a stream that nobody serves, of which the application is told nothing */
   /* Of a connection that a server accepted. */
   wirespan_lws_server *server;
   wirespan_lws *next;
