@@ -117,14 +117,16 @@ test('callbacks that throw harm no connection', async (t) => {
     onConnection: () => {
       throw new Error('onConnection');
     },
-    onMessage: async () => {
-      throw new Error('onMessage');
+    onMessage: (message) => {
+      if (message.text === 'now') throw new Error('onMessage');
+      return Promise.reject(new Error('onMessage'));
     },
   });
   t.after(() => server.close());
   const conn = await connect(`ws://127.0.0.1:${server.port}`, { session: 'mine' });
   assert.notEqual(conn.sessionId, 'mine');
-  await conn.send('x');
+  await conn.send('now');
+  await conn.send('later');
   assert.equal(await pong(conn), 'pong');
   await conn.close();
 });
