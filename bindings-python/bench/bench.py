@@ -43,7 +43,7 @@ FULL_CHECK = 1.0
 #: Bound of encoding a body that needs no check, against its copy, from 64 KiB on.
 OVER_COPY = 1.25
 #: Bound between the cheapest and the dearest size of a received message.
-SPREAD = 1.3
+SPREAD = 1.15
 
 #: Bytes of a payload from which on a view costs less than a copy.
 VIEWED = 4096
