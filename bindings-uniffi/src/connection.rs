@@ -94,7 +94,7 @@ pub struct ConnectionState {
 pub struct Connection(Mutex<Core>);
 
 impl Connection {
-    fn lock(&self) -> MutexGuard<'_, Core> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
         // A step that panicked has said so; the next one finds the core as it was left.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -112,7 +112,7 @@ fn endpoint(address: Option<String>, port: Option<i32>) -> Result<Endpoint, Erro
     })
 }
 
-fn key(stream: i64) -> Result<StreamKey, Error> {
+pub(crate) fn key(stream: i64) -> Result<StreamKey, Error> {
     Ok(StreamKey::from_number(unsigned("stream", stream)?))
 }
 
@@ -123,7 +123,7 @@ fn planned((key, plan): (StreamKey, CorePlan)) -> PlannedStream {
     }
 }
 
-fn deadline(core: &Core) -> Option<i64> {
+pub(crate) fn deadline(core: &Core) -> Option<i64> {
     core.next_deadline().map(signed)
 }
 

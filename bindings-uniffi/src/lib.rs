@@ -12,6 +12,7 @@ mod handshake;
 mod metrics;
 mod options;
 mod plan;
+mod quick;
 mod received;
 mod trace;
 

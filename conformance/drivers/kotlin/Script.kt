@@ -2,6 +2,8 @@
 package dev.wirespan.conformance
 
 import com.fasterxml.jackson.databind.JsonNode
+import dev.wirespan.Quick
+import dev.wirespan.WirespanException
 import dev.wirespan.core.Connection
 import dev.wirespan.core.CoreException
 import dev.wirespan.core.Event
@@ -36,8 +38,15 @@ private fun optionsOf(options: JsonNode?): Options =
         } ?: emptyList(),
     )
 
-/** A connection of the script, with what it was made of. */
-private class Side(val connection: Connection, val number: Int, val request: HandshakeRequest?)
+/** A connection of the script, with what it was made of. What applications do for each message and call goes their way, the quick one. */
+private class Side(val connection: Connection, val number: Int, val request: HandshakeRequest?) {
+    val quick = Quick(connection)
+
+    fun close() {
+        quick.close()
+        connection.close()
+    }
+}
 
 class Script {
     private val sides = HashMap<String, Side>()
@@ -54,7 +63,7 @@ class Script {
     fun run(input: JsonNode): Json {
         val steps = input["steps"].map(::step)
         // Their memory is outside of the JVM; a driver runs thousands of scripts.
-        sides.values.forEach { it.connection.close() }
+        sides.values.forEach(Side::close)
         registries.values.forEach { it.close() }
         return mapOf("steps" to steps)
     }
@@ -66,9 +75,11 @@ class Script {
                 act(step, on)
             } catch (error: CoreException) {
                 mapOf("raises" to kindOf(error))
+            } catch (error: WirespanException) {
+                mapOf("raises" to error.kind.label)
             }
         val side = sides[on] ?: return result
-        val events = generateSequence { side.connection.pollEvent() }.map { event(side, it) }.toList()
+        val events = side.quick.events().first.map { event(side, it) }
         return result + without("events" to events)
     }
 
@@ -78,7 +89,7 @@ class Script {
             "server" -> return server(step, on)
         }
         val side = sides.getValue(on)
-        val at = side.connection
+        val (at, quick) = side.connection to side.quick
         val now = step["at"]?.longValue() ?: 0
         when (val verb = step["do"].textValue()) {
             "plan_handshake" -> {
@@ -95,19 +106,19 @@ class Script {
             "fail_handshake" -> at.failHandshake(step["error"].textValue())
             "methods" -> at.setMethods(step["names"].map(JsonNode::textValue))
             "plain_policy" -> at.setPlainPolicy(step["policy"].textValue())
-            "call" -> return begun(side, at.planCall(step["method"]?.textValue(), contextOf(step["current"]), now))
-            "transfer" -> return begun(side, at.planTransfer(step["method"]?.textValue(), contextOf(step["current"]), now))
-            "send" -> return send(step, at, now)
-            "end" -> at.end(stream(step), contextOf(step["context"]), now, baggageOf(step["baggage"]))
-            "leave" -> at.leave(stream(step), now)
-            "cancel" -> at.cancel(stream(step), now)
-            "fail" -> at.fail(stream(step), step["error"].textValue(), now)
-            "take" -> at.take(stream(step), step["bytes"].longValue(), now)
+            "call" -> return begun(side, quick.plan(false, step["method"]?.textValue(), contextOf(step["current"]), now))
+            "transfer" -> return begun(side, quick.plan(true, step["method"]?.textValue(), contextOf(step["current"]), now))
+            "send" -> return send(step, quick, now)
+            "end" -> quick.end(stream(step), contextOf(step["context"]), now, baggageOf(step["baggage"]))
+            "leave" -> quick.leave(stream(step), now)
+            "cancel" -> quick.cancel(stream(step), now)
+            "fail" -> quick.fail(stream(step), step["error"].textValue(), now)
+            "take" -> quick.take(stream(step), step["bytes"].intValue(), now)
             "receive" -> return receive(step, side, now)
             "on_time" -> at.onTime(now)
             "on_close" -> at.onClose(step["code"]?.intValue(), step["reason"]?.textValue() ?: "", now)
             "on_superseded" -> at.onSuperseded(now)
-            "deadline" -> return at.nextDeadline()?.let { mapOf("deadline" to it) } ?: emptyMap()
+            "deadline" -> return quick.events().second?.let { mapOf("deadline" to it) } ?: emptyMap()
             "state" -> return state(at)
             "counters" -> return without("counters" to at.counters().filterValues { it != 0L })
             "metrics" -> return at.metrics(stream(step)).zip(listOf("sent", "received")).associate { (it, name) -> name to showSummary(it) }
@@ -164,17 +175,17 @@ class Script {
     private fun additions(added: UpgradeAdditions): Json =
         without("headers" to showHeaders(added.headers), "subprotocol" to added.subprotocol, "query" to added.query)
 
-    private fun send(step: JsonNode, at: Connection, now: Long): Json {
+    private fun send(step: JsonNode, quick: Quick, now: Long): Json {
         val last = step["last"]?.booleanValue() ?: false
         val context = contextOf(step["context"])
         val baggage = baggageOf(step["baggage"])
-        val frame = at.send(Outgoing(stream(step), bodyOf(step["body"]), now, context, last, headersOf(step["headers"]), baggage))
+        val frame = quick.send(Outgoing(stream(step), bodyOf(step["body"]), now, context, last, headersOf(step["headers"]), baggage))
         return mapOf("message" to showMessage(frame.bytes, frame.text))
     }
 
     private fun receive(step: JsonNode, side: Side, now: Long): Json {
         val (message, text) = messageOf(step["message"])
-        val received = side.connection.receive(message, text, now)
+        val received = side.quick.receive(message, text, now)
         val payload =
             when (val payload = received.payload) {
                 is Payload.Nothing -> null

@@ -82,13 +82,13 @@ class Call internal constructor(
     fun makeCurrent(): Scope = context.makeCurrent()
 
     /** Ends the call normally: my direction ends, what is still to come of the reply is abandoned. */
-    fun leave() = connection.finish(this) { core, now -> core.leave(key, now) }
+    fun leave() = connection.finish(this) { quick, now -> quick.leave(key, now) }
 
     /** Cancels the call: both directions end, and it is no error. */
-    fun cancel() = connection.finish(this) { core, now -> core.cancel(key, now) }
+    fun cancel() = connection.finish(this) { quick, now -> quick.cancel(key, now) }
 
     /** Ends the call with an error type, 1 to 128 visible ASCII characters. */
-    fun fail(errorType: String) = connection.finish(this) { core, now -> core.fail(key, errorType, now) }
+    fun fail(errorType: String) = connection.finish(this) { quick, now -> quick.fail(key, errorType, now) }
 
     /** As [leave]; an exception is better said by [TracedConnection.call] with a block, or by [fail]. */
     override fun close() = leave()

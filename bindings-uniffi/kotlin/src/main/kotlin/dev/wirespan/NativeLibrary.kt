@@ -6,6 +6,10 @@ import com.sun.jna.Platform
 internal object NativeLibrary {
     private const val OVERRIDE = "uniffi.component.wirespan.libraryOverride"
 
+    /** Its name or its file, as JNA takes it. */
+    val name: String
+        get() = System.getProperty(OVERRIDE) ?: "wirespan_uniffi"
+
     // Looked at once; what is missing is said at every use, since the first one may be one whose error nobody sees.
     private val missing: String? = missingFor(Platform.RESOURCE_PREFIX)
 

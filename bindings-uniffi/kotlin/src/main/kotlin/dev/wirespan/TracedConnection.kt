@@ -48,6 +48,7 @@ class TracedConnection internal constructor(
     val core: Connection,
     private val wirespan: Wirespan,
 ) : AutoCloseable {
+    private val quick = Quick(core)
     private val lock = ReentrantLock()
     private val changed = lock.newCondition()
     private val spans = wirespan.telemetry.spans
@@ -287,8 +288,9 @@ class TracedConnection internal constructor(
 
     /** Acts on everything that the core has to say. */
     private fun drain() {
-        core { core.pollEvents() }.forEach(::act)
-        schedule(core { core.nextDeadline() })
+        val (events, deadline) = quick.events()
+        events.forEach(::act)
+        schedule(deadline)
     }
 
     private fun act(event: Event) {
@@ -323,13 +325,12 @@ class TracedConnection internal constructor(
     }
 
     private fun schedule(deadline: Long?) {
-        if (deadline == timerAt) return
+        // Most deadlines move away with each message. A timer that comes too early asks again, which costs less than to move it.
+        val set = timerAt
+        if (deadline == null || closed || (set != null && set <= deadline)) return
         timer?.cancel(false)
         timerAt = deadline
-        timer =
-            deadline?.takeIf { !closed }?.let {
-                Threads.timer.schedule(::onTime, maxOf(0, it - Clock.now()), TimeUnit.NANOSECONDS)
-            }
+        timer = Threads.timer.schedule(::onTime, maxOf(0, deadline - Clock.now()), TimeUnit.NANOSECONDS)
     }
 
     private fun onTime() =
@@ -346,7 +347,7 @@ class TracedConnection internal constructor(
         lock.withLock {
             val current = Context.current().coreSpan()
             val now = Clock.now()
-            val planned = core { if (transfer) core.planTransfer(method, current, now) else core.planCall(method, current, now) }
+            val planned = quick.plan(transfer, method, current, now)
             val context = startSpan(planned.plan)
             val call = Call(this, method, transfer, planned.stream, context, isIncoming = false, lock.newCondition())
             calls[planned.stream] = call
@@ -354,9 +355,9 @@ class TracedConnection internal constructor(
             call
         }
 
-    internal inline fun finish(call: Call, act: (Connection, Long) -> Unit) =
+    internal inline fun finish(call: Call, act: (Quick, Long) -> Unit) =
         lock.withLock {
-            core { act(core, Clock.now()) }
+            act(quick, Clock.now())
             drain()
             calls.remove(call.key)
             call.arrived.signalAll()
@@ -371,7 +372,7 @@ class TracedConnection internal constructor(
 
     internal fun endOf(call: Call) {
         lock.withLock {
-            core { core.end(call.key, call.span, Clock.now(), baggageOf(call.context)) }
+            quick.end(call.key, call.span, Clock.now(), baggageOf(call.context))
             drain()
         }
         awaitRoom()
@@ -400,7 +401,7 @@ class TracedConnection internal constructor(
         }
 
     private fun took(key: Long, message: Message) {
-        if (core { core.take(key, message.size.toLong(), Clock.now()) }) drain()
+        if (quick.take(key, message.size, Clock.now())) drain()
     }
 
     // Sending.
@@ -416,7 +417,7 @@ class TracedConnection internal constructor(
         lock.withLock {
             // Making the message and queueing it are one step.
             val outgoing = Outgoing(key, body, Clock.now(), span, last, headers, baggageOf(context))
-            val frame = core { core.send(outgoing) }
+            val frame = quick.send(outgoing)
             enqueue(Event.Frame(frame.text, frame.bytes))
             if (frame.hasEvents) drain() else schedule(frame.deadline)
         }
@@ -469,7 +470,7 @@ class TracedConnection internal constructor(
     /** Handles a message; gives what the application's code has to do with it once the lock is free. */
     private fun receive(bytes: ByteArray, text: Boolean): Runnable? {
         meters.received()
-        val received = core { core.receive(bytes, text, Clock.now()) }
+        val received = quick.receive(bytes, text, Clock.now())
         val opened = received.opened
         var call: Call? = null
         if (opened != null) {

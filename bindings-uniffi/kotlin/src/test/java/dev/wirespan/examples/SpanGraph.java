@@ -33,8 +33,12 @@ final class SpanGraph {
     private final Map<String, String> placeholders = new LinkedHashMap<>();
 
     SpanGraph(List<Received> spans, List<String> sessions, String port) {
+        Map<ByteString, Long> starts = new HashMap<>();
+        spans.forEach(received -> starts.put(received.span().getSpanId(), received.span().getStartTimeUnixNano()));
+        // The two ends of a transfer do not wait for each other: who receives it stands behind who sent it, whatever comes meanwhile.
         this.spans = spans.stream()
-                .sorted(Comparator.comparingLong(received -> received.span().getStartTimeUnixNano()))
+                .sorted(Comparator.comparingLong((Received received) -> sentAt(received.span(), starts))
+                        .thenComparingLong(received -> received.span().getStartTimeUnixNano()))
                 .toList();
         for (String session : new TreeSet<>(sessions)) {
             placeholders.put(session, "S" + (placeholders.size() + 1));
@@ -46,6 +50,14 @@ final class SpanGraph {
             int count = seen.merge(label, 1, Integer::sum);
             labels.put(received.span().getSpanId(), count == 1 ? label : label + " (" + count + ")");
         }
+    }
+
+    private static long sentAt(Span span, Map<ByteString, Long> starts) {
+        long start = span.getStartTimeUnixNano();
+        if (span.getKind() != Span.SpanKind.SPAN_KIND_CONSUMER || span.getLinksCount() == 0) {
+            return start;
+        }
+        return starts.getOrDefault(span.getLinks(0).getSpanId(), start);
     }
 
     @Override
