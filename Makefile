@@ -7,8 +7,9 @@ export CARGO_TERM_COLOR ?= auto
 LANGUAGES := core bindings-python bindings-node bindings-c
 # The parts in the order in which they build on each other.
 PARTS := $(LANGUAGES) bindings-uniffi conformance demo bench
+BENCHED := $(LANGUAGES) bindings-uniffi
 
-.PHONY: help demo test conformance live w3c bench bench-e2e bench-scale bench-startup lint build tools clean $(PARTS:%=test-%) $(LANGUAGES:%=bench-%)
+.PHONY: help demo test conformance live w3c bench bench-e2e bench-scale bench-startup lint build tools clean $(PARTS:%=test-%) $(BENCHED:%=bench-%)
 
 help:
 	@echo "make demo [WAV=order.wav] [ARGS=--fast]   one spoken order, traced through C, Node, Python and Rust"
@@ -50,10 +51,10 @@ live: tools
 w3c: tools
 	@$(MAKE) --no-print-directory -C conformance/w3c suite SUITE="$(abspath $(SUITE))"
 
-bench: tools $(LANGUAGES:%=bench-%)
+bench: tools $(BENCHED:%=bench-%)
 	@python3 scripts/bench-report target/bench
 
-$(LANGUAGES:%=bench-%): bench-%: tools
+$(BENCHED:%=bench-%): bench-%: tools
 	@echo "== bench $*"
 	@$(MAKE) --no-print-directory -C $* bench
 
