@@ -18,8 +18,9 @@ pub struct Histogram {
     low: i32,
     high: i32,
     zeros: u64,
-    /// Bucket `i` stands at `slot(i)`: a ring, so that the window moves without copying.
-    counts: [u32; BUCKETS],
+    /// Bucket `i` stands at `slot(i)`: a ring, so that the window moves without copying. Apart from the rest, which every value
+    /// needs and which is beside the sums so: among many streams each line of memory has to be fetched.
+    counts: Box<[u32; BUCKETS]>,
 }
 
 impl Default for Histogram {
@@ -29,7 +30,7 @@ impl Default for Histogram {
             low: i32::MAX,
             high: i32::MIN,
             zeros: 0,
-            counts: [0; BUCKETS],
+            counts: Box::new([0; BUCKETS]),
         }
     }
 }
@@ -141,7 +142,7 @@ impl Histogram {
 
     /// Joins each two neighbouring buckets. All 64-bit values fit at scale 3, so the scale never gets below that.
     fn scale_down(&mut self) {
-        let mut joined = [0; BUCKETS];
+        let mut joined = Box::new([0; BUCKETS]);
         for (index, count) in self.buckets() {
             let sum: &mut u32 = &mut joined[slot(index >> 1)];
             *sum = sum.saturating_add(count);

@@ -130,7 +130,7 @@ pub struct StreamMetrics {
     interval_min_ns: u64,
     interval_max_ns: u64,
     /// Allocated at the first interval: a stream of one chunk costs nothing more.
-    histogram: Option<Box<Histogram>>,
+    histogram: Option<Histogram>,
 }
 
 impl StreamMetrics {
@@ -225,7 +225,7 @@ impl StreamMetrics {
         let start_ns = self.start_ns.filter(|_| once);
         let span_ns = self.latest_ns.saturating_sub(self.first_ns);
         let some_interval = self.intervals > 0;
-        let histogram = self.histogram.as_deref();
+        let histogram = self.histogram.as_ref();
         let percentile = |percent| {
             let value = histogram?.percentile(percent)?;
             Some(value.clamp(self.interval_min_ns as f64, self.interval_max_ns as f64))
@@ -275,7 +275,7 @@ impl StreamMetrics {
     /// The distribution of the intervals, once there is one.
     #[must_use]
     pub fn histogram(&self) -> Option<&Histogram> {
-        self.histogram.as_deref()
+        self.histogram.as_ref()
     }
 
     /// Notes an interval and tells whether it is a stall.
