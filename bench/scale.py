@@ -15,9 +15,10 @@ from typing import Any
 
 FEW, MANY, STREAMS, RUNS = 10, 10_000, 10, 3
 KIB = 1024
-#: What 10 connections with 10 streams may need in the core, in bytes each: 2 KiB, and 1 or 6 KiB a stream.
-IDLE_BYTES = 2 * KIB + STREAMS * KIB
-BUSY_BYTES = 2 * KIB + STREAMS * 6 * KIB
+#: What a connection with 10 streams may need in the core, in bytes. 2 KiB and 1 KiB a stream fell easily, so these are
+#: less; with chunks both ways a stream has two histograms.
+IDLE_BYTES = (1.25 + STREAMS * 0.75) * KIB
+BUSY_BYTES = (1.25 + STREAMS * 6) * KIB
 #: How much more a connection may need, and a message cost, among many connections.
 GROWTH = 1.2
 #: Allocations that a message may make, by what a program counts.

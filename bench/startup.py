@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 RUNS = 15
-#: Milliseconds that importing the package may take over the OpenTelemetry API alone.
-TARGET_MS = 15.0
 #: CPU time: what else the machine does touches it least, and files are in the cache after the first process.
 PYTHON = """
 import time
@@ -32,11 +30,13 @@ require('{package}');
 const {{ user, system }} = process.cpuUsage(started);
 console.log((user + system) / 1e3);
 """
+#: Language, package, what else has been imported, and how many milliseconds it may take over the OpenTelemetry API
+#: alone. 15 fell easily in Python.
 IMPORTS = (
-    ("python", "wirespan", ""),
-    ("python", "wirespan.websockets", "import websockets.asyncio.client, websockets.asyncio.server"),
-    ("node", "wirespan", ""),
-    ("node", "wirespan/ws", "require('ws');"),
+    ("python", "wirespan", "", 5.0),
+    ("python", "wirespan.websockets", "import websockets.asyncio.client, websockets.asyncio.server", 10.0),
+    ("node", "wirespan", "", 15.0),
+    ("node", "wirespan/ws", "require('ws');", 15.0),
 )
 
 
@@ -58,20 +58,20 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     settings = parser.parse_args()
     rows: list[dict[str, Any]] = []
-    for language, package, library in IMPORTS:
+    for language, package, library, target in IMPORTS:
         if language == "python":
             command, folder = [settings.python, "-c", PYTHON.format(library=library, package=package)], None
         else:
             command, folder = ["node", "-e", NODE.format(library=library, package=package)], settings.node
         value = round(import_ms(command, folder, settings.runs), 2)
-        met = value <= TARGET_MS
+        met = value <= target
         rows.append(
             {
                 "language": language,
                 "what": f"import {package}",
                 "value": value,
                 "unit": "ms",
-                "target": TARGET_MS,
+                "target": target,
                 "met": met,
             }
         )

@@ -58,22 +58,22 @@ fn open_streams(held: &mut Held) -> (Vec<StreamKey>, usize) {
 }
 
 #[test]
-fn an_idle_connection_needs_at_most_2_kib() {
+fn an_idle_connection_needs_at_most_1280_bytes() {
     let held = connections();
     eprintln!(
         "connection: {} B, of which {} B are the struct",
         held.bytes_each,
         size_of::<Connection>()
     );
-    assert!(held.bytes_each <= 2048, "{} bytes", held.bytes_each);
+    assert!(held.bytes_each <= 1280, "{} bytes", held.bytes_each);
 }
 
 #[test]
-fn an_idle_stream_needs_at_most_1_kib() {
+fn an_idle_stream_needs_at_most_768_bytes() {
     let mut held = connections();
     let (_, bytes) = open_streams(&mut held);
     eprintln!("stream: {bytes} B");
-    assert!(bytes <= 1024, "{bytes} bytes");
+    assert!(bytes <= 768, "{bytes} bytes");
 }
 
 #[test]
