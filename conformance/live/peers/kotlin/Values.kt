@@ -80,7 +80,7 @@ internal fun <T> under(command: JsonNode, run: () -> T): T {
     var context = Propagator().extract(Context.root(), command, Fields)
     command["baggage"]?.let { given ->
         val baggage = Baggage.builder()
-        given.fields().forEach { (name, value) -> baggage.put(name, value.textValue()) }
+        given.properties().forEach { (name, value) -> baggage.put(name, value.textValue()) }
         context = context.with(baggage.build())
     }
     return context.makeCurrent().use { run() }
@@ -89,7 +89,7 @@ internal fun <T> under(command: JsonNode, run: () -> T): T {
 /** Options as this package takes them; times come in milliseconds. */
 internal fun optionsOf(command: JsonNode): Options {
     var options = Options.DEFAULT
-    command["options"]?.fields()?.forEach { (name, value) ->
+    command["options"]?.properties()?.forEach { (name, value) ->
         options =
             when {
                 name in TIMES -> options.with(name, Duration.ofMillis(value.longValue()))
