@@ -194,6 +194,10 @@ def calls_of_this_side() -> list[dict]:
            code=1000, reason="bye", at=1 * S)  # fmt: skip
     s.step("send", {"raises": "closed"}, stream="s1", body={"text": "2"}, at=2 * S).step("call", {"raises": "closed"}, at=2 * S)
     made.append(s.state(open=False, ready=False).done())
+
+    s = script("close-behind-one-end", "a call that waits for its reply has lost something", "ST-19").client().call("s1")
+    s.send("s1", "1", message(1, "1", end="1", context=MINE, kind="call"), 0, MINE, last=True)
+    made.append(s.step("on_close", events=[read_end("s1", "closed", "closed"), ended("s1", "error", "closed", sent=[(1, 0)])], code=1000, at=1 * MS).done())
     return made
 
 
@@ -265,6 +269,12 @@ def calls_of_the_peer() -> list[dict]:
     s = script("opening-that-ends", "an opening message may also end", "ST-9 ST-6").server()
     s.receive(message(1, "1", end="1", context=PEER, kind="call"), 0, "s1", "1", events=[read_end("s1")], opened=s.opened("s1", parent={"remote": context(PEER)}), context=context(PEER))
     made.append(s.state(streams=1).done())
+
+    s = script("close-behind-both-ends", "a call that is complete both ways has ended well, though its handler has not returned", "ST-19 SP-10").server()
+    s.receive(message(1, "1", end="1", context=PEER, kind="call"), 0, "s1", "1", events=[read_end("s1")], opened=s.opened("s1", parent={"remote": context(PEER)}), context=context(PEER))
+    s.send("s1", "2", message(1, "2", end="1"), 1 * MS, last=True)
+    s.step("on_close", events=[ended("s1", sent=[(1, 1 * MS)], received=[(1, 0)])], code=1000, at=2 * MS)
+    made.append(s.step("leave", stream="s1", at=3 * MS).state(open=False, ready=False).done())
 
     s = script("opening-that-ends-without-body", "also without a body", "ST-9 ST-10").server()
     s.receive(message(1, "null", end="1", context=PEER, kind="call", content="none"), 0, "s1", events=[read_end("s1")], opened=s.opened("s1", parent={"remote": context(PEER)}), context=context(PEER))

@@ -106,16 +106,13 @@ export function newCore(host: Host, setup: Setup, options: Options, resume?: Ear
         : [planOf('handshake', kind, parent)];
     },
 
-    /** Says by what the client announces itself beside headers (NG-4, NG-5). */
-    announce_(hasSubprotocol: boolean): { subprotocol?: string; query?: string } {
+    /** Says by what the client announces itself beside headers (NG-4, NG-5): a subprotocol and a parameter of the query. */
+    announce_(hasSubprotocol: boolean): (string | undefined)[] {
       const { mode, subprotocol, query } = options;
       const offers = subprotocol === 'alone' || (subprotocol === 'beside' && hasSubprotocol);
-      if (mode === 'never') return {};
+      if (mode === 'never') return [];
       core.announced_ ||= Boolean(offers || query);
-      return {
-        ...(offers && { subprotocol: `wirespan.v1.${core.session_}` }),
-        ...(query && { query: `wirespan=1.${core.session_}` }),
-      };
+      return [offers ? `wirespan.v1.${core.session_}` : undefined, query ? `wirespan=1.${core.session_}` : undefined];
     },
 
     /** Tells that the upgrade is done; `greets` of a server whose client announced itself by subprotocol or query only. */
@@ -244,7 +241,10 @@ export function newCore(host: Host, setup: Setup, options: Options, resume?: Ear
     onClose_(code: number, reason: string): void {
       const wasOpen = core.state_ === 'open';
       endWait();
-      for (const stream of core.streams_) core.finish_(stream, 'error', 'closed', 'closed');
+      for (const stream of core.streams_) {
+        if (stream.ownOpen_ || stream.peerOpen_) core.finish_(stream, 'error', 'closed', 'closed');
+        else core.finish_(stream, 'complete', 'closed');
+      }
       core.state_ = 'closed';
       endSpan('handshake');
       const failed = ![1000, 1001, 1005].includes(code);

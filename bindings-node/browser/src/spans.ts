@@ -15,7 +15,7 @@ export function spansWith(api: Api | undefined) {
   const open = new Map<SpanName, OtelContext>();
 
   const spanContext = ({ traceparent, tracestate }: Context, isRemote = false) => {
-    const [, traceId = '', spanId = '', flags] = traceparent.split('-');
+    const [, traceId, spanId, flags] = traceparent.split('-') as [string, string, string, string];
     return {
       traceId,
       spanId,

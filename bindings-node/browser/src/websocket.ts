@@ -83,8 +83,9 @@ export interface Call extends Messages {
 }
 
 /** How much may wait in the socket before sending waits, in bytes. */
-const MAX_BUFFERED = 1 << 20;
-const MAX_TIMEOUT = 2 ** 31 - 1;
+const MAX_BUFFERED = 1e6;
+/** What a timer can wait for at the most is a little more, in milliseconds. */
+const MAX_TIMEOUT = 2e9;
 
 function dataOf(message: Sendable): string | Uint8Array {
   if (typeof message === 'string') return message;
@@ -143,7 +144,7 @@ export function connect(address: string | URL, options: ConnectOptions = {}): Pr
     core.spans_[name] = spans.carried_(spans.start_(plan, name, around)).context;
   }
   // A script can set no headers: the client announces itself by what it can, or answers a hello.
-  const { subprotocol, query } = core.announce_(offered.length > 0);
+  const [subprotocol, query] = core.announce_(offered.length > 0);
   if (subprotocol) offered.push(subprotocol);
   if (query) url.search += `${url.search ? '&' : '?'}${query}`;
 

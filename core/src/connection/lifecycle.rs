@@ -10,7 +10,7 @@ use crate::metrics::Outcome;
 use crate::names::{attribute, wire_error};
 
 use super::plan::{Attribute, SpanEnd, SpanKey};
-use super::streams::{Afterwards, Unread, Wire};
+use super::streams::{Afterwards, Stream, Unread, Wire};
 use super::{Connection, ContextRef, Event, Message, ReadEnd, State, StreamKey};
 
 impl Connection {
@@ -249,14 +249,27 @@ impl Connection {
     }
 
     /// Says that the transport has closed, by a close frame with this code and reason, or without one (`None`, recorded as
-    /// 1006). Every open call ends with an error; the connection's span ends.
+    /// 1006). Every open call ends, with an error unless both its directions are complete; the connection's span ends.
     pub fn on_close(&mut self, code: Option<u16>, reason: &str, now_ns: u64) {
         if self.state == State::Closed {
             return;
         }
         self.state = State::Closed;
         self.settle_hello();
-        self.end_all(ErrorKind::Closed.name(), ErrorKind::Closed, now_ns);
+        for key in self.keys() {
+            // What is complete both ways lacks nothing: only its handler has not returned yet.
+            if self.streams.get(&key.0).is_some_and(Stream::is_complete) {
+                self.complete(key, now_ns);
+            } else {
+                self.end_stream(
+                    key,
+                    Outcome::Error,
+                    Some(ErrorKind::Closed),
+                    Some(ErrorKind::Closed.name().into()),
+                    now_ns,
+                );
+            }
+        }
         // RFC 6455, section 7.1.5: without a close frame the code is 1006.
         let code = code.unwrap_or(1006);
         let normal = matches!(code, 1000 | 1001 | 1005);

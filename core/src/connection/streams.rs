@@ -152,6 +152,11 @@ impl Stream {
         }
     }
 
+    /// Neither side has anything left to send.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.sent.closed && self.received.closed
+    }
+
     /// Starts the clocks of both directions; done by the first message.
     pub(crate) fn start(&mut self, now_ns: u64) {
         self.report.sent.start(now_ns);

@@ -143,7 +143,8 @@ export class Connection {
       headers.push(['traceparent', context.traceparent]);
       if (context.tracestate) headers.push(['tracestate', context.tracestate]);
     }
-    return { headers, ...this.core.announce_(Boolean(given.hasSubprotocol)) };
+    const [subprotocol, query] = this.core.announce_(Boolean(given.hasSubprotocol));
+    return { headers, ...(subprotocol && { subprotocol }), ...(query && { query }) };
   }
 
   /** Writes a server's response; our subprotocol is selected only where it was the only one offered. */
