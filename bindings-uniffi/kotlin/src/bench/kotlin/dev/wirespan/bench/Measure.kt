@@ -49,8 +49,8 @@ internal fun repeated(run: (Int) -> Any?): Sampler {
 
 /** Samples something that must be prepared: [prepare] gives what is run [count] times. Preparing is not measured. */
 internal fun prepared(count: Int, prepare: () -> (Int) -> Any?): Sampler {
-    var left = WARM_UP_NS.toDouble()
-    while (left > 0) left -= max(timed(count, prepare()) * count, WARM_UP_NS / 200.0)
+    val end = threads.currentThreadCpuTime + WARM_UP_NS
+    while (threads.currentThreadCpuTime < end) timed(count, prepare())
     return { timed(count, prepare()) }
 }
 

@@ -17,8 +17,8 @@ private class Sample(
     val body: ByteArray,
     val send: (Call, ByteArray) -> Unit,
     val sendPlain: (TracedConnection, ByteArray) -> Unit,
-    val written: () -> Map<String, Sampler>,
-    val read: () -> Map<String, Sampler>,
+    val written: Map<String, Sampler>,
+    val read: Map<String, Sampler>,
 )
 
 internal class Messages(private val rows: Rows) {
@@ -48,8 +48,8 @@ internal class Messages(private val rows: Rows) {
             raw,
             { call, body -> call.sendJson(body) },
             { connection, body -> connection.sendJson(body) },
-            { mapOf(SPLICED to repeated { ByHand.spliced(span, raw) }, BOUND to repeated { ByHand.bound(span, value) }) },
-            { mapOf(SLICED to repeated { ByHand.sliced(frame) }, TREE to repeated { ByHand.tree(frame) }) },
+            mapOf(SPLICED to repeated { ByHand.spliced(span, raw) }, BOUND to repeated { ByHand.bound(span, value) }),
+            mapOf(SLICED to repeated { ByHand.sliced(frame) }, TREE to repeated { ByHand.tree(frame) }),
         )
     }
 
@@ -61,33 +61,33 @@ internal class Messages(private val rows: Rows) {
             bytes,
             { call, body -> call.send(body) },
             { connection, body -> connection.send(body) },
-            { mapOf(LENGTH to repeated { ByHand.length(span, bytes) }, BASE64 to repeated { ByHand.bound(span, ByHand.toBase64(bytes)) }) },
-            { mapOf(LENGTH to repeated { ByHand.afterLength(length) }, BASE64 to repeated { ByHand.base64(base64) }) },
+            mapOf(LENGTH to repeated { ByHand.length(span, bytes) }, BASE64 to repeated { ByHand.bound(span, ByHand.toBase64(bytes)) }),
+            mapOf(LENGTH to repeated { ByHand.afterLength(length) }, BASE64 to repeated { ByHand.base64(base64) }),
         )
     }
 
-    private fun batch(size: Int) = max(16, min(500, (1 shl 24) / size))
+    private fun batch(size: Int) = max(10, min(200, (1 shl 22) / size))
 
     /** Rows of sending one body: first message of a call, later chunk, message outside every call. */
     private fun encodes(size: Int, sample: Sample) {
         fun what(operation: String) = What(operation, size, sample.form, "announced")
         val body = sample.body
         val floor = repeated { body.copyOf() }
-        val count = batch(size)
-        val firsts =
-            prepared(count) {
-                val ends = Ends()
-                val calls = span.makeCurrent().use { List(count) { ends.client.call("order") } }
-                ({ n -> sample.send(calls[n], body); ends.wire.last })
-            }
-        rows.measure(what("encode.first"), firsts, sample.written(), floor)
         val ends = Ends()
         val call = span.makeCurrent().use { ends.client.call("order") }
         sample.send(call, body)
-        rows.measure(what("encode.later"), repeated { sample.send(call, body); ends.wire.last }, sample.written(), floor)
+        rows.measure(what("encode.later"), repeated { sample.send(call, body); ends.wire.last }, sample.written, floor)
         span.makeCurrent().use {
-            rows.measure(what("encode.plain"), repeated { sample.sendPlain(ends.client, body); ends.wire.last }, sample.written(), floor)
+            rows.measure(what("encode.plain"), repeated { sample.sendPlain(ends.client, body); ends.wire.last }, sample.written, floor)
         }
+        val count = batch(size)
+        val firsts =
+            prepared(count) {
+                val opened = Ends()
+                val calls = span.makeCurrent().use { List(count) { opened.client.call("order") } }
+                ({ n -> sample.send(calls[n], body); opened.wire.last })
+            }
+        rows.measure(what("encode.first"), firsts, sample.written, floor)
     }
 
     /** A string of which nobody knows whether it is JSON. */
@@ -118,10 +118,10 @@ internal class Messages(private val rows: Rows) {
         val isText = sample.form == "text"
         val frame = plainOf(sample)
         val lazy = Ends().server
-        rows.measure(what("decode.lazy"), repeated { lazy.received(frame, isText); lazy.recv()!!.bytes }, sample.read())
+        rows.measure(what("decode.lazy"), repeated { lazy.received(frame, isText); lazy.recv()!!.bytes }, sample.read)
         var seen: Any? = null
         val within = Ends { onMessage { _, message -> seen = message.context to message.bytes } }.server
-        rows.measure(what("decode.context"), repeated { within.received(frame, isText); seen }, sample.read())
+        rows.measure(what("decode.context"), repeated { within.received(frame, isText); seen }, sample.read)
         val chunks = framesOf(sample, batch(size))
         val later =
             prepared(chunks.size - 1) {
@@ -132,7 +132,7 @@ internal class Messages(private val rows: Rows) {
                 call.recv()
                 ({ n -> server.received(chunks[n + 1], isText); call.recv()!!.bytes })
             }
-        rows.measure(what("decode.later"), later, sample.read())
+        rows.measure(what("decode.later"), later, sample.read)
     }
 
     /** The full check of a peer that may send any JSON. */
@@ -140,6 +140,6 @@ internal class Messages(private val rows: Rows) {
         val frame = plainOf(sample)
         var seen: Any? = null
         val server = Ends(always = true) { onMessage { _, message -> seen = message.context to message.bytes } }.server
-        rows.measure(What("decode.context", size, "text", "always"), repeated { server.received(frame, true); seen }, sample.read())
+        rows.measure(What("decode.context", size, "text", "always"), repeated { server.received(frame, true); seen }, sample.read)
     }
 }
