@@ -575,7 +575,13 @@ impl Shared {
 
     /// Notes the peer's close frame. It is answered by the library, and nothing goes out behind the answer.
     pub(super) fn peer_closes(&self, frame: (u16, String)) {
-        self.lock().close_frame = Some(frame);
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        // Before the peer hears the answer: it may come again at once, and its session must be free by then.
+        state.core.on_close(Some(frame.0), &frame.1, self.now_ns());
+        state.close_frame = Some(frame);
+        self.drain(state);
+        drop(guard);
         self.stop_writing();
         self.to_write.raise();
     }
