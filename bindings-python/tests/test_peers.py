@@ -2,6 +2,8 @@
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import wirespan
 from harness import Spans, until
@@ -17,7 +19,9 @@ TEXTS: list[str | bytes] = ['{"a": 1.0}', "no json", '{"headers":{"traceparent":
 BINARY: list[str | bytes] = [b"", b"\xff\x57\x01\x00\x00\x00x"]
 
 
-async def test_a_server_without_it_gets_every_byte_as_it_was_sent(spans: Spans, tracer: trace.Tracer) -> None:
+@asynccontextmanager
+async def raw_echo() -> AsyncIterator[tuple[int, list[str | bytes]]]:
+    """A server without Wirespan that echoes; its port and what it got."""
     got: list[str | bytes] = []
 
     async def handle(websocket: ServerConnection) -> None:
@@ -26,7 +30,11 @@ async def test_a_server_without_it_gets_every_byte_as_it_was_sent(spans: Spans, 
             await websocket.send(message)
 
     async with raw_serve(handle, "127.0.0.1", 0) as server:
-        port = next(iter(server.sockets)).getsockname()[1]
+        yield next(iter(server.sockets)).getsockname()[1], got
+
+
+async def test_a_server_without_it_gets_every_byte_as_it_was_sent(spans: Spans, tracer: trace.Tracer) -> None:
+    async with raw_echo() as (port, got):
         async with connect(f"ws://127.0.0.1:{port}") as connection:
             assert connection.peer == "unknown"
             with tracer.start_as_current_span("job"):
@@ -43,15 +51,7 @@ async def test_a_server_without_it_gets_every_byte_as_it_was_sent(spans: Spans, 
 
 
 async def test_messages_with_room_for_headers_carry_the_context_there(spans: Spans, tracer: trace.Tracer) -> None:
-    got: list[str | bytes] = []
-
-    async def handle(websocket: ServerConnection) -> None:
-        async for message in websocket:
-            got.append(message)
-            await websocket.send(message)
-
-    async with raw_serve(handle, "127.0.0.1", 0) as server:
-        port = next(iter(server.sockets)).getsockname()[1]
+    async with raw_echo() as (port, got):
         async with connect(f"ws://127.0.0.1:{port}", profile="seed") as connection:
             with tracer.start_as_current_span("job") as job:
                 await connection.send('{ "headers": null, "body": {"n": 1.0} }')

@@ -18,12 +18,16 @@ static bool is_ready;
 static uint32_t stream; /* of a client that has a call open */
 static volatile sig_atomic_t is_told_to_stop;
 
+static void give_up(const char *why) {
+  fprintf(stderr, "c: %s\n", why);
+  exit(1);
+}
+
 static void must(wirespan_status status) {
   wirespan_error error;
   if (status == WIRESPAN_STATUS_OK) return;
   wirespan_last_error(&error);
-  fprintf(stderr, "c: %s\n", error.message);
-  exit(1);
+  give_up(error.message);
 }
 
 static wirespan_message message_of(const uint8_t *data, size_t length, bool is_text, bool is_last) {
@@ -116,8 +120,7 @@ static void on_closed(wirespan_lws *lws, const char *why, void *user) {
   (void)lws;
   (void)user;
   if (is_told_to_stop) return;
-  fprintf(stderr, "c: %s\n", why);
-  exit(1);
+  give_up(why);
 }
 
 /* -- the programs */
@@ -137,7 +140,7 @@ static struct lws_context *new_context(struct lws_protocols *protocols, int port
   info.vhost_name = "bench";
   lws_set_log_level(LLL_ERR, NULL);
   context = lws_create_context(&info);
-  if (context == NULL) exit(1);
+  if (context == NULL) give_up("libwebsockets cannot make a context (is the port free?)");
   return context;
 }
 
@@ -182,7 +185,7 @@ static void connect_raw(struct lws_context *context, int port) {
   info.path = "/";
   info.protocol = "echo";
   info.local_protocol_name = "echo";
-  if (lws_client_connect_via_info(&info) == NULL) exit(1);
+  if (lws_client_connect_via_info(&info) == NULL) give_up("libwebsockets cannot connect to the server");
   while (raw_client == NULL && lws_service(context, 0) >= 0) {
   }
 }

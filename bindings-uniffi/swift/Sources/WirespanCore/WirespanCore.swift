@@ -805,9 +805,6 @@ open class Connection: ConnectionProtocol, @unchecked Sendable {
         public init() {}
     }
 
-    // TODO: We'd like this to be `private` but for Swifty reasons,
-    // we can't implement `FfiConverter` without making this `required` and we can't
-    // make it `required` without making it `public`.
 #if swift(>=5.8)
     @_documentation(visibility: private)
 #endif
@@ -1420,9 +1417,6 @@ open class HandshakeRequest: HandshakeRequestProtocol, @unchecked Sendable {
         public init() {}
     }
 
-    // TODO: We'd like this to be `private` but for Swifty reasons,
-    // we can't implement `FfiConverter` without making this `required` and we can't
-    // make it `required` without making it `public`.
 #if swift(>=5.8)
     @_documentation(visibility: private)
 #endif
@@ -1574,9 +1568,6 @@ open class SessionRegistry: SessionRegistryProtocol, @unchecked Sendable {
         public init() {}
     }
 
-    // TODO: We'd like this to be `private` but for Swifty reasons,
-    // we can't implement `FfiConverter` without making this `required` and we can't
-    // make it `required` without making it `public`.
 #if swift(>=5.8)
     @_documentation(visibility: private)
 #endif
@@ -1740,9 +1731,6 @@ open class StreamMetrics: StreamMetricsProtocol, @unchecked Sendable {
         public init() {}
     }
 
-    // TODO: We'd like this to be `private` but for Swifty reasons,
-    // we can't implement `FfiConverter` without making this `required` and we can't
-    // make it `required` without making it `public`.
 #if swift(>=5.8)
     @_documentation(visibility: private)
 #endif
