@@ -7,6 +7,7 @@ import dev.wirespan.Propagator
 import dev.wirespan.core.BaggageMember
 import dev.wirespan.core.Body
 import dev.wirespan.core.CarriedItem
+import dev.wirespan.core.Connection
 import dev.wirespan.core.CoreException
 import dev.wirespan.core.Envelope
 import dev.wirespan.core.Recognition
@@ -223,6 +224,8 @@ private fun metrics(input: JsonNode): Json {
     return without("stalls" to stalls) + mapOf("summary" to showSummary(measured[0].summary()))
 }
 
+private var wayTo: (Connection) -> Way = ::PublicWay
+
 private val OPERATIONS: Map<String, (JsonNode) -> Json> =
     mapOf(
         "traceparent.parse" to { input -> refusal { without("traceparent" to parseTraceparent(values(input))) } },
@@ -253,7 +256,7 @@ private val OPERATIONS: Map<String, (JsonNode) -> Json> =
             mapOf("plan" to showPlan(planProcess(input["destination"]?.textValue(), items, follow, input["now"].textValue().toLong())))
         },
         "metrics" to ::metrics,
-        "connection" to { input -> Script().run(input) },
+        "connection" to { input -> Script(wayTo).run(input) },
     )
 
 private val FEATURES =
@@ -284,7 +287,9 @@ private fun answer(request: JsonNode): Json =
         else -> emptyMap()
     }
 
-fun main() {
+/** `--host` takes the way inside the package, in place of the public one. */
+fun main(arguments: Array<String>) {
+    if (arguments.contentEquals(arrayOf("--host"))) wayTo = ::HostWay
     for (line in generateSequence(::readLine)) {
         val request = JSON.readTree(line)
         println(JSON.writeValueAsString(mapOf("seq" to request["seq"]) + answer(request)))

@@ -2,7 +2,6 @@
 package dev.wirespan.conformance
 
 import com.fasterxml.jackson.databind.JsonNode
-import dev.wirespan.Quick
 import dev.wirespan.WirespanException
 import dev.wirespan.core.Connection
 import dev.wirespan.core.CoreException
@@ -38,17 +37,15 @@ private fun optionsOf(options: JsonNode?): Options =
         } ?: emptyList(),
     )
 
-/** A connection of the script, with what it was made of. What applications do for each message and call goes their way, the quick one. */
-private class Side(val connection: Connection, val number: Int, val request: HandshakeRequest?) {
-    val quick = Quick(connection)
-
+/** A connection of the script, with what it was made of. */
+private class Side(val connection: Connection, val way: Way, val number: Int, val request: HandshakeRequest?) {
     fun close() {
-        quick.close()
+        way.close()
         connection.close()
     }
 }
 
-class Script {
+internal class Script(private val wayTo: (Connection) -> Way) {
     private val sides = HashMap<String, Side>()
     private var made = 0
     private val registries = HashMap<String, SessionRegistry>()
@@ -79,7 +76,7 @@ class Script {
                 mapOf("raises" to error.kind.label)
             }
         val side = sides[on] ?: return result
-        val events = side.quick.events().first.map { event(side, it) }
+        val events = side.way.events().map { event(side, it) }
         return result + without("events" to events)
     }
 
@@ -89,7 +86,7 @@ class Script {
             "server" -> return server(step, on)
         }
         val side = sides.getValue(on)
-        val (at, quick) = side.connection to side.quick
+        val (at, way) = side.connection to side.way
         val now = step["at"]?.longValue() ?: 0
         when (val verb = step["do"].textValue()) {
             "plan_handshake" -> {
@@ -106,19 +103,19 @@ class Script {
             "fail_handshake" -> at.failHandshake(step["error"].textValue())
             "methods" -> at.setMethods(step["names"].map(JsonNode::textValue))
             "plain_policy" -> at.setPlainPolicy(step["policy"].textValue())
-            "call" -> return begun(side, quick.plan(false, step["method"]?.textValue(), contextOf(step["current"]), now))
-            "transfer" -> return begun(side, quick.plan(true, step["method"]?.textValue(), contextOf(step["current"]), now))
-            "send" -> return send(step, quick, now)
-            "end" -> quick.end(stream(step), contextOf(step["context"]), now, baggageOf(step["baggage"]))
-            "leave" -> quick.leave(stream(step), now)
-            "cancel" -> quick.cancel(stream(step), now)
-            "fail" -> quick.fail(stream(step), step["error"].textValue(), now)
-            "take" -> quick.take(stream(step), step["bytes"].intValue(), now)
+            "call" -> return begun(side, way.plan(false, step["method"]?.textValue(), contextOf(step["current"]), now))
+            "transfer" -> return begun(side, way.plan(true, step["method"]?.textValue(), contextOf(step["current"]), now))
+            "send" -> return send(step, way, now)
+            "end" -> way.end(stream(step), contextOf(step["context"]), now, baggageOf(step["baggage"]))
+            "leave" -> way.leave(stream(step), now)
+            "cancel" -> way.cancel(stream(step), now)
+            "fail" -> way.fail(stream(step), step["error"].textValue(), now)
+            "take" -> way.take(stream(step), step["bytes"].intValue(), now)
             "receive" -> return receive(step, side, now)
             "on_time" -> at.onTime(now)
             "on_close" -> at.onClose(step["code"]?.intValue(), step["reason"]?.textValue() ?: "", now)
             "on_superseded" -> at.onSuperseded(now)
-            "deadline" -> return quick.events().second?.let { mapOf("deadline" to it) } ?: emptyMap()
+            "deadline" -> return way.deadline()?.let { mapOf("deadline" to it) } ?: emptyMap()
             "state" -> return state(at)
             "counters" -> return without("counters" to at.counters().filterValues { it != 0L })
             "metrics" -> return at.metrics(stream(step)).zip(listOf("sent", "received")).associate { (it, name) -> name to showSummary(it) }
@@ -131,7 +128,7 @@ class Script {
 
     private fun keep(on: String, connection: Connection, request: HandshakeRequest? = null) {
         made += 1
-        sides[on] = Side(connection, made, request)
+        sides[on] = Side(connection, wayTo(connection), made, request)
     }
 
     private fun entropy(step: JsonNode): ByteArray = HexFormat.of().parseHex(step["entropy"].textValue())
@@ -175,17 +172,17 @@ class Script {
     private fun additions(added: UpgradeAdditions): Json =
         without("headers" to showHeaders(added.headers), "subprotocol" to added.subprotocol, "query" to added.query)
 
-    private fun send(step: JsonNode, quick: Quick, now: Long): Json {
+    private fun send(step: JsonNode, way: Way, now: Long): Json {
         val last = step["last"]?.booleanValue() ?: false
         val context = contextOf(step["context"])
         val baggage = baggageOf(step["baggage"])
-        val frame = quick.send(Outgoing(stream(step), bodyOf(step["body"]), now, context, last, headersOf(step["headers"]), baggage))
+        val frame = way.send(Outgoing(stream(step), bodyOf(step["body"]), now, context, last, headersOf(step["headers"]), baggage))
         return mapOf("message" to showMessage(frame.bytes, frame.text))
     }
 
     private fun receive(step: JsonNode, side: Side, now: Long): Json {
         val (message, text) = messageOf(step["message"])
-        val received = side.quick.receive(message, text, now)
+        val received = side.way.receive(message, text, now)
         val payload =
             when (val payload = received.payload) {
                 is Payload.Nothing -> null
