@@ -147,8 +147,13 @@ internal class Quick(connection: Connection) {
     /** As [Connection.send]; but a lone surrogate of a text is replaced by `?`, as WebSocket libraries do. */
     fun send(message: Outgoing): Frame {
         // What is rare goes the long way.
-        if (message.headers.isNotEmpty() || message.baggage.isNotEmpty()) return core { kept.send(message) }
-        return when (val body = message.body) {
+        val body = message.body
+        if (message.headers.isNotEmpty() || message.baggage.isNotEmpty()) {
+            // Generated methods refuse a lone surrogate.
+            val sendable = if (body is Body.Text) message.copy(body = Body.Text(String(body.value.toByteArray()))) else message
+            return core { kept.send(sendable) }
+        }
+        return when (body) {
             is Body.Text -> send(message, body.value.toByteArray(), Flag.TEXT)
             is Body.Json -> send(message, body.value, Flag.TEXT or Flag.JSON)
             is Body.Binary -> send(message, body.value, 0)
